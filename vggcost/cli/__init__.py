@@ -1,0 +1,5 @@
+"""The command line; thin. Each command imports what it needs when it runs."""
+
+from vggcost.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,79 @@
+"""The entry point: one group, one way to fail.
+
+Whatever a user can put right is one line on stderr and exit status 2; a check that failed is 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import rich_click as click
+from click.exceptions import Exit
+
+from vggcost import __version__
+from vggcost.errors import VggcostError
+from vggcost.units import did_you_mean
+
+__all__ = ["cli", "main"]
+
+_COMMANDS = {
+    "report": "What a model costs, layer by layer.",
+    "models": "List the models of the zoo.",
+}
+
+
+class _Lazy(click.RichGroup):
+    """A group whose commands are imported when they are called for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> Any:
+        if name not in _COMMANDS:
+            return None
+        return getattr(import_module(f"vggcost.cli.{name}"), name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in _COMMANDS:
+            known = ", ".join(_COMMANDS)
+            raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], _COMMANDS)}; commands: {known}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="vggcost")
+def cli() -> None:
+    """What an architecture costs, known before anyone runs it.
+
+    A model is built and run once on meta tensors (shapes without data): parameters, MACs, FLOPs and
+    activation memory, layer by layer, exact, with the convention of every figure.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with 0, 1 (a check failed) or 2 (usage or tool error)."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+    try:
+        status = cli.main(args=arguments or ["--help"], prog_name="vggcost", standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        _fail("interrupted", 130)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "vggcost"
+        _fail(f"{error.format_message()} (try '{command} --help')", 2)
+    except VggcostError as error:
+        _fail(str(error), 2)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"vggcost: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(status)

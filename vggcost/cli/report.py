@@ -1,0 +1,124 @@
+"""`vggcost report`: a model's cost as a document."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from vggcost.errors import FileError, OptionError, TableError
+from vggcost.records import CostTable
+
+__all__ = ["report"]
+
+_FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("-i", "--input", "shape", metavar="SHAPE", help="Input without the batch, such as 3x224x224.")
+@click.option("-b", "--batch", type=int, default=1, show_default=True, help="Batch size N.")
+@click.option(
+    "-k", "options", metavar="KEY=VALUE", multiple=True, help="Option of the model's factory; may be repeated."
+)
+@click.option(
+    "--mode", default="inference", show_default=True, help="inference, or training: forward, loss and backward."
+)
+@click.option("--convention", default="torch", show_default=True, help="What counts as a FLOP: torch or full.")
+@click.option("--depth", type=click.IntRange(min=1), help="Fold layers nested deeper than this.")
+@click.option(
+    "--format", "format_", type=click.Choice(_FORMATS), default=None, help="Form of the report.  [default: table]"
+)
+@click.option("--html", "as_html", is_flag=True, help="Short for --format html -o MODEL.html.")
+@click.option("-o", "--output", metavar="FILE", help="Where to write; - is standard output.  [default: -]")
+@click.option(
+    "--from", "saved", metavar="FILE", help="Render a table saved as JSON (- is standard input); needs no torch."
+)
+@click.option("--strict", is_flag=True, help="Exit with status 1 if an op is unknown to the convention.")
+def report(
+    model: str | None,
+    shape: str | None,
+    batch: int,
+    options: tuple[str, ...],
+    mode: str,
+    convention: str,
+    depth: int | None,
+    format_: str | None,
+    as_html: bool,
+    output: str | None,
+    saved: str | None,
+    strict: bool,
+) -> int:
+    """Say what MODEL costs, layer by layer.
+
+    MODEL is a name of the zoo (vggcost models), ./file.py:factory or package.module:factory.
+
+    vggcost report vgg16 --html writes vgg16.html and prints its path.
+    """
+    if (model is None) == (saved is None):
+        raise click.UsageError("give one of MODEL and --from FILE")
+    if as_html and format_ not in (None, "html"):
+        raise click.UsageError(f"--html and --format {format_} contradict each other; give one of them")
+    form = "html" if as_html else format_ or "table"
+    if saved is not None:
+        table = _read(saved)
+    else:
+        from vggcost import analyze
+
+        assert model is not None
+        table = analyze(model, shape, batch=batch, mode=mode, convention=convention, saved=True, **_options(options))
+    from vggcost.cli.files import write
+    from vggcost.report import render
+
+    text = render(table, form, depth)
+    name = model if model is not None else table.run.model
+    target = output or (f"{_file_name(name)}.html" if as_html else "-")
+    write(target, text)
+    unknown = table.coverage.unknown
+    if unknown:
+        ops = ", ".join(op for op, _ in unknown)
+        print(
+            f"vggcost: {len(unknown)} unknown to convention {table.convention.name}, counted as 0: {ops}",
+            file=sys.stderr,
+        )
+    return 1 if strict and unknown else 0
+
+
+def _read(path: str) -> CostTable:
+    try:
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        return CostTable.from_json(data.decode("utf-8"))
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise TableError(f"{path}: not text; give a file written by 'vggcost report --format json'") from None
+    except TableError as error:
+        raise TableError(f"{path}: {error}") from None
+
+
+def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Read `key=value` pairs: Python literals, true, false and none; anything else is text."""
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise OptionError(f"cannot read -k {pair!r}; write it as -k key=value, such as -k classes=10")
+        words = {"true": True, "false": False, "none": None}
+        try:
+            options[key] = words[value.lower()] if value.lower() in words else ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            options[key] = value
+    clash = {"model_or_name", "inputs", "batch", "mode", "convention", "saved"} & options.keys()
+    if clash:
+        raise OptionError(f"-k {clash.pop()} is vggcost's own word; a factory's argument cannot have this name")
+    return options
+
+
+def _file_name(model: str) -> str:
+    """Turn a model's name into a file's: `./net.py:make` becomes `net-make`."""
+    name = model.replace(".py:", ":").lower() if ":" not in model else model.replace(".py:", ":")
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model"

@@ -1,0 +1,160 @@
+"""Every op that is no matrix product, in groups, and the price of a group where a convention has one.
+
+The groups decide what a table's coverage says: an op of a group without a price is free by the
+convention's rule, an op of no group is unknown, and never silently counted as zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+
+from vggcost.cost.macs import MACS
+from vggcost.records import Convention, OpRecord
+
+__all__ = ["PRICES", "group_of", "priced", "status_of"]
+
+_GROUPS: dict[str, str] = {
+    # Data is moved, made or looked up; nothing is computed. Free everywhere.
+    "move": """
+        _to_copy alias arange as_strided_scatter bernoulli bernoulli_ bucketize cat clone col2im copy copy_
+        constant_pad_nd diag_embed embedding embedding_dense_backward empty empty_like empty_strided expand_copy
+        eye fill fill_ flip full full_like gather im2col index index_put index_put_ index_select
+        index_select_backward lift_fresh lift_fresh_copy linspace masked_scatter masked_select narrow_copy
+        new_empty new_empty_strided new_full new_ones new_zeros nonzero normal_ ones ones_like permute_copy
+        pixel_shuffle pixel_unshuffle rand rand_like randint randint_like randn randn_like randperm
+        reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
+        replication_pad3d repeat repeat_interleave resize_ roll rot90 scalar_tensor scatter scatter_
+        select_backward select_scatter set_ slice_backward slice_scatter split_copy split_with_sizes_copy stack
+        t_copy transpose_copy tril tril_ triu triu_ unfold_backward unfold_copy unsqueeze_copy
+        uniform_ unsafe_chunk unsafe_split unsafe_split_with_sizes upsample_nearest1d upsample_nearest2d
+        upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d
+        view_copy where zero zero_ zeros zeros_like channel_shuffle native_channel_shuffle
+        _reshape_copy _unsafe_index _unsafe_index_put one_hot _local_scalar_dense equal is_same_size
+    """,
+    "sort": "argmax argmin argsort kthvalue median msort nanmedian searchsorted sort topk unique_dim _unique2",
+    "elementwise": """
+        _fused_dropout _prelu_kernel _prelu_kernel_backward _weight_norm_interface
+        _weight_norm_interface_backward celu dropout elu elu_backward gelu gelu_backward glu glu_backward
+        hardsigmoid hardsigmoid_backward hardswish hardswish_backward hardtanh hardtanh_backward leaky_relu
+        leaky_relu_backward log_sigmoid_backward log_sigmoid_forward mish mish_backward native_dropout
+        native_dropout_backward prelu relu6 rrelu_with_noise silu silu_backward softplus softplus_backward
+        softshrink threshold threshold_backward rsub masked_fill masked_fill_
+    """,
+    "reduce": """
+        all any amax amin aminmax count_nonzero cummax cummin cumprod cumsum cumsum_ linalg_vector_norm
+        logcumsumexp logsumexp max mean min norm prod std std_mean sum var var_mean
+    """,
+    "loss": """
+        binary_cross_entropy binary_cross_entropy_backward huber_loss huber_loss_backward mse_loss
+        mse_loss_backward nll_loss_backward nll_loss_forward nll_loss2d_backward nll_loss2d_forward
+        smooth_l1_loss smooth_l1_loss_backward
+    """,
+    "max_pool": "max_pool2d_with_indices max_pool3d_with_indices max_pool1d max_pool2d max_pool3d",
+    "avg_pool": "avg_pool1d avg_pool2d avg_pool3d",
+    "adaptive_pool": """
+        _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d adaptive_max_pool2d adaptive_max_pool3d
+    """,
+    "pool_backward": """
+        max_pool2d_with_indices_backward max_pool3d_with_indices_backward avg_pool2d_backward
+        avg_pool3d_backward _adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward
+        adaptive_max_pool2d_backward adaptive_max_pool3d_backward
+    """,
+    "batch_norm": """
+        native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm
+        _batch_norm_with_update _batch_norm_no_update
+    """,
+    "norm": "native_layer_norm native_group_norm _fused_rms_norm",
+    "norm_backward": """
+        native_batch_norm_backward native_layer_norm_backward native_group_norm_backward
+        cudnn_batch_norm_backward batch_norm_backward _fused_rms_norm_backward
+    """,
+    "softmax": "_softmax _log_softmax _safe_softmax",
+    "softmax_backward": "_softmax_backward_data _log_softmax_backward_data",
+    "interpolate": """
+        upsample_bilinear2d upsample_bicubic2d upsample_linear1d upsample_trilinear3d _upsample_bilinear2d_aa
+        _upsample_bicubic2d_aa grid_sampler_2d grid_sampler_3d
+        upsample_bilinear2d_backward upsample_bicubic2d_backward upsample_linear1d_backward
+        upsample_nearest2d_backward upsample_trilinear3d_backward grid_sampler_2d_backward
+    """,
+}
+_GROUP_OF = {f"aten.{name}": group for group, names in _GROUPS.items() for name in names.split()}
+_ALWAYS_FREE = ("view", "move")
+
+
+def group_of(op: OpRecord) -> str | None:
+    """Return the group of an op: `matmul`, `view`, one of the table's, or None if it is unknown."""
+    if op.op in MACS:
+        return "matmul"
+    if op.nature == "view":
+        return "view"
+    name = op.op if op.op in _GROUP_OF else op.op.rstrip("_")
+    return _GROUP_OF.get(name) or ("elementwise" if op.nature == "pointwise" else None)
+
+
+def status_of(op: OpRecord, convention: Convention) -> str:
+    """Say whether a convention counts an op, has it free by rule, or does not know it."""
+    group = group_of(op)
+    if group == "matmul":
+        return "counted"
+    if group is None:
+        return "unknown"
+    prices = dict(convention.prices)
+    if group in prices:
+        return "counted"
+    return "free" if group in _ALWAYS_FREE or not prices else "unknown"
+
+
+def _per_output(op: OpRecord) -> int:
+    return prod(op.output_shapes[0]) if op.output_shapes else 0
+
+
+def _per_input(op: OpRecord) -> int:
+    return prod(op.input_shapes[0]) if op.input_shapes else 0
+
+
+def _kernel_area(op: OpRecord) -> int:
+    kernel = op.get("kernel_size", (1,))
+    axes = int(next((c for c in op.op if c.isdigit()), "1"))
+    area: int = prod(kernel) ** (axes if len(kernel) == 1 else 1)
+    return area
+
+
+def _norm(op: OpRecord) -> int:
+    return (8 if len(op.input_shapes) > 1 else 6) * _per_input(op)
+
+
+def _batch_norm(op: OpRecord) -> int:
+    training = op.get("training", op.op.endswith(("_legit", "_with_update")))
+    return _norm(op) if training else 2 * _per_input(op)
+
+
+PRICES: Mapping[str, tuple[Callable[[OpRecord], int], str]] = {
+    "one": (_per_output, "1 per output element"),
+    "one per input": (_per_input, "1 per input element"),
+    "comparisons": (lambda op: _per_output(op) * (_kernel_area(op) - 1), "kernel area - 1 per output element"),
+    "window": (lambda op: _per_output(op) * _kernel_area(op), "kernel area per output element"),
+    "batch norm": (_batch_norm, "2 per element in inference, 8 in training (6 without scale and shift)"),
+    "norm": (_norm, "8 per element (6 without scale and shift)"),
+    "ten": (lambda op: 10 * _per_input(op), "10 per element"),
+    "five": (lambda op: 5 * _per_output(op), "5 per element"),
+    "four": (lambda op: 4 * _per_output(op), "4 per element"),
+}
+
+
+def priced(op: OpRecord, convention: Convention) -> int:
+    """Return the FLOPs a convention adds for an op besides those of its MACs."""
+    group = group_of(op)
+    if group == "matmul":
+        return _bias(op) if convention.bias else 0
+    rule = dict(convention.prices).get(group or "")
+    return PRICES[rule][0](op) if rule else 0
+
+
+def _bias(op: OpRecord) -> int:
+    """One addition per output element for a bias, and per element of its gradient."""
+    if op.op == "aten.convolution_backward":
+        mask = op.get("output_mask", (True, True, False))
+        return prod(op.input_shapes[0]) if mask[2] else 0
+    has_bias = len(op.input_shapes) > 2 and not op.op.startswith("aten._scaled_dot")
+    return _per_output(op) if has_bias else 0

@@ -1,0 +1,268 @@
+"""From a trace to a cost table: one row for each call of a layer."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from math import prod
+from typing import Any
+
+from vggcost.cost.macs import macs_of, working_of
+from vggcost.cost.ops import group_of, priced, status_of
+from vggcost.cost.receptive import extent, geometries
+from vggcost.records import (
+    Convention,
+    CostTable,
+    Coverage,
+    LayerCost,
+    MemoryLine,
+    ModuleRecord,
+    OpRecord,
+    ParamRecord,
+    Totals,
+    Trace,
+)
+from vggcost.units import exact, product
+
+__all__ = ["cost_table"]
+
+_CONVOLUTIONS = ("aten.convolution", "aten._convolution", "aten.cudnn_convolution")
+_HELD = ("param", "buffer", "input")
+OUTSIDE = -1
+
+
+def cost_table(trace: Trace, convention: Convention, training: Trace | None = None) -> CostTable:
+    """Price a trace under a convention.
+
+    A row is a call of a layer: a module without children, or the own work of a module with
+    children (a residual addition, say). Parameters are counted at the first call that owns them.
+
+    Args:
+        trace: what a run did.
+        convention: what counts.
+        training: a trace of a training step of the same model, which answers "saved for backward"
+            in the memory section of an inference run.
+
+    Returns:
+        The table; its totals are the sums of its rows.
+    """
+    layers, distinct = _layers(trace, convention)
+    totals = Totals.of(layers)
+    rows = {(layer.path, layer.call) for layer in layers}
+    containers = {m.path: m.kind for m in trace.modules if (m.path, m.call) not in rows}
+    return CostTable(
+        run=trace.run,
+        convention=convention,
+        layers=layers,
+        containers=tuple(sorted(containers.items())),
+        totals=totals,
+        memory=_memory(trace, totals, distinct, trace if trace.run.mode == "training" else training),
+        coverage=_coverage(trace.ops, convention),
+    )  # fmt: skip
+
+
+def _coverage(ops: Iterable[OpRecord], convention: Convention) -> Coverage:
+    found: dict[str, Counter[str]] = {"counted": Counter(), "free": Counter(), "unknown": Counter()}
+    for op in ops:
+        found[status_of(op, convention)][op.op] += 1
+    return Coverage(*(tuple(sorted(found[status].items())) for status in ("counted", "free", "unknown")))
+
+
+def _layers(trace: Trace, convention: Convention) -> tuple[tuple[LayerCost, ...], list[int]]:
+    """Make the rows, and list the distinct storages of their outputs."""
+    own: dict[int, list[OpRecord]] = defaultdict(list)
+    for op in trace.ops:
+        own[op.module].append(op)
+    params, uncalled = _owners(trace)
+    saved: Counter[int] = Counter()
+    for storage in trace.storages:
+        if storage.saved_by >= 0:
+            saved[storage.saved_by] += storage.nbytes
+    inputs = _input_storages(trace)
+    fields = geometries(trace.ops, inputs)
+    seen = set(inputs)
+    distinct: list[int] = []
+    rows = []
+    for position, module in enumerate(trace.modules):
+        ops = own.get(position, [])
+        # A model without children and without torch's own attributes is code, not a layer.
+        atomic = module.children == 0 and (module.parent != OUTSIDE or bool(module.attributes))
+        work = [op for op in ops if op.nature != "view"]
+        if not (atomic or work or params.get(position) or saved[position]):
+            continue
+        activations, storages = _outputs(module, work, atomic or module.kind == trace.run.loss)
+        new = [i for i in dict.fromkeys(storages) if i not in seen and trace.storages[i].role not in _HELD]
+        seen.update(new)
+        distinct += new
+        field = fields.get(module.outputs[0]) if module.outputs else None
+        rows.append(
+            _row(
+                module, ops, params.get(position, []), convention,
+                activations=activations,
+                activation_bytes=sum(trace.storages[i].nbytes for i in new),
+                saved_bytes=saved[position],
+                receptive_field=extent(field.field if field else None),
+                jump=extent(field.jump if field else None),
+            )
+        )  # fmt: skip
+    for path, found in uncalled.items():
+        rows.append(_row(_placeholder(path, "(not called)"), [], found, convention))
+    outside = _row(_placeholder("(outside)", ""), own.get(OUTSIDE, []), [], convention)
+    if outside.flops or outside.backward_flops:  # work that no module call caused
+        rows.append(outside)
+    return tuple(rows), distinct
+
+
+def _placeholder(path: str, kind: str) -> ModuleRecord:
+    """A row that stands for no module call."""
+    return ModuleRecord(path, kind, 0, (), OUTSIDE, 0, (), (), (), ())
+
+
+def _input_storages(trace: Trace) -> dict[int, tuple[int, ...]]:
+    inputs = [i for i, storage in enumerate(trace.storages) if storage.role == "input"]
+    return {i: record.shape for i, record in zip(inputs, trace.run.inputs, strict=False)}
+
+
+def _owners(trace: Trace) -> tuple[dict[int, list[ParamRecord]], dict[str, list[ParamRecord]]]:
+    """Give every parameter to one row: the first call of a module that holds it.
+
+    A parameter of a module that was never called belongs to the layer above it if that layer uses
+    its children's weights itself (as attention layers do), and to a row "not called" otherwise.
+    """
+    first: dict[str, int] = {}
+    for position, module in enumerate(trace.modules):
+        for path in (module.path, *module.aliases):
+            first.setdefault(path, position)
+    params: dict[int, list[ParamRecord]] = defaultdict(list)
+    uncalled: dict[str, list[ParamRecord]] = defaultdict(list)
+    for param in trace.params:
+        holders = [path.rpartition(".")[0] for path in param.paths]
+        called = [first[path] for path in holders if path in first]
+        if not called:
+            called = [p for path in holders if (p := _user(path, first, trace.modules)) is not None]
+        if called:
+            params[min(called)].append(param)
+        else:
+            uncalled[holders[0]].append(param)
+    return params, uncalled
+
+
+def _user(path: str, first: dict[str, int], modules: tuple[ModuleRecord, ...]) -> int | None:
+    while path:
+        path = path.rpartition(".")[0]
+        if path in first:
+            position = first[path]
+            return position if modules[position].children == 0 else None
+    return None
+
+
+def _outputs(module: ModuleRecord, work: list[OpRecord], atomic: bool) -> tuple[int, list[int]]:
+    """Count the elements of a row's outputs, and list their storages.
+
+    A layer's outputs are what it returns. In a module's own code every op that is no view is a
+    layer of its own, by its first output.
+    """
+    if atomic:
+        return sum(prod(shape) for shape in module.output_shapes), list(module.outputs)
+    made = [op for op in work if op.phase == "forward" and op.outputs]
+    return sum(prod(op.output_shapes[0]) for op in made), [op.outputs[0] for op in made]
+
+
+def _row(
+    module: ModuleRecord, ops: list[OpRecord], params: list[ParamRecord], convention: Convention, **seen: Any
+) -> LayerCost:
+    sums: Counter[str] = Counter()
+    worked = []
+    for op in ops:
+        macs = macs_of(op)
+        flops = convention.flops_per_mac * macs + priced(op, convention)
+        forward = op.phase == "forward"
+        sums["macs" if forward else "backward_macs"] += macs
+        sums["flops" if forward else "backward_flops"] += flops
+        if forward and group_of(op) == "matmul":
+            worked.append(op)
+            if op.op in _CONVOLUTIONS:
+                sums["conv_activations"] += prod(op.output_shapes[0])
+    count = sum(prod(p.shape) for p in params)
+    biases = sum(prod(p.shape) for p in params if _is_bias(p.paths[0]))
+    defaults = {"activations": 0, "activation_bytes": 0, "saved_bytes": 0, "receptive_field": None, "jump": None}
+    return LayerCost(
+        path=module.path,
+        kind=module.kind,
+        call=module.call,
+        output_shape=module.output_shapes[0] if module.output_shapes else (),
+        params=count,
+        weights=count - biases,
+        biases=biases,
+        trainable=sum(prod(p.shape) for p in params if p.trainable),
+        param_bytes=sum(p.nbytes for p in params),
+        macs=sums["macs"],
+        flops=sums["flops"],
+        backward_macs=sums["backward_macs"],
+        backward_flops=sums["backward_flops"],
+        conv_activations=sums["conv_activations"],
+        working=_working(params, worked, sums["macs"]),
+        attributes=module.attributes,
+        **(defaults | seen),
+    )
+
+
+def _is_bias(path: str) -> bool:
+    """Whether a parameter is a bias by its name: bias, bias_ih_l0, in_proj_bias."""
+    name = path.rpartition(".")[2]
+    return name == "bias" or name.startswith("bias_") or name.endswith("_bias")
+
+
+def _working(params: list[ParamRecord], ops: list[OpRecord], macs: int) -> str:
+    """The arithmetic of a row as a person would write it."""
+    lines = []
+    if params:
+        terms = [_param_term(p.shape) for p in params]
+        total = exact(sum(prod(p.shape) for p in params))
+        lines.append(f"params: {' + '.join(terms)} = {total}")
+    if len(ops) == 1:
+        lines.append(f"MACs: {working_of(ops[0])}")
+    elif ops:
+        counts = Counter(working_of(op).rpartition(" = ")[0] or exact(macs_of(op)) for op in ops)
+        text = " + ".join(f"{count} × {term}" if count > 1 else term for term, count in counts.items())
+        lines.append(f"MACs: {text} = {exact(macs)}")
+    return "; ".join(lines)
+
+
+def _param_term(shape: tuple[int, ...]) -> str:
+    if len(shape) >= 3:  # filters: (k·k·C_in)·C_out
+        return f"({product((*shape[2:], shape[1]))})·{exact(shape[0])}"
+    if len(shape) == 2:  # linear: in·out
+        return product((shape[1], shape[0]))
+    return product(shape) if shape else "1"
+
+
+def _memory(trace: Trace, totals: Totals, distinct: list[int], training: Trace | None) -> tuple[MemoryLine, ...]:
+    """Name the usual definitions of "how much memory is that?" side by side."""
+    conv = [op for op in trace.ops if op.op in _CONVOLUTIONS and op.phase == "forward"]
+    conv_bytes = sum(trace.storages[i].nbytes for i in {op.outputs[0] for op in conv})
+    inplace = any(dict(m.attributes).get("inplace") for m in trace.modules)
+    lines = [
+        MemoryLine("outputs of the convolutions", totals.conv_activations, conv_bytes, "as worked by hand in courses"),
+        MemoryLine(
+            "the same with their gradients, forward and backward",
+            2 * totals.conv_activations,
+            2 * conv_bytes,
+            "each activation and its gradient",
+        ),
+        MemoryLine(
+            "distinct output storages" + (" (ReLU in place)" if inplace else ""),
+            sum(trace.storages[i].numel for i in distinct),
+            totals.activation_bytes,
+            "every layer's output once; an in-place layer adds nothing",
+        ),
+    ]
+    if training is None:
+        note = "not traced; a training step tells: --mode training"
+        lines.append(MemoryLine("saved for backward", None, None, note))
+    else:
+        saved = [s for s in training.storages if s.saved_by >= 0]
+        loss = f", loss {training.run.loss}" if training.run.loss else ""
+        note = f"what autograd keeps in a training step, parameters and buffers left out{loss}"
+        lines.append(MemoryLine("saved for backward", sum(s.numel for s in saved), sum(s.nbytes for s in saved), note))
+    return tuple(lines)

@@ -1,0 +1,386 @@
+"""The records that one stage hands to the next. Standard library only.
+
+Every count is an exact Python int. `CostTable` is also the saved JSON: whatever is shown or
+checked is made from it, with no model and no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from vggcost.errors import TableError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "SCHEMA",
+    "Convention",
+    "CostTable",
+    "Coverage",
+    "InputRecord",
+    "LayerCost",
+    "MemoryLine",
+    "ModuleRecord",
+    "OpRecord",
+    "ParamRecord",
+    "RunInfo",
+    "StorageRecord",
+    "Totals",
+    "Trace",
+]
+
+SCHEMA = 1
+"""Version of the saved JSON. 1: first release."""
+
+Shape = tuple[int, ...]
+Extent = int | tuple[int, ...] | None
+"""A length in input pixels: one int when all axes agree, one per axis otherwise, None: no map."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputRecord:
+    """One input of the model: its shape starts with the batch."""
+
+    name: str
+    shape: Shape
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleRecord:
+    """One call of one module.
+
+    `parent` and `children` are positions in `Trace.modules` (-1: none). `outputs` are positions in
+    `Trace.storages`, one per output tensor.
+    """
+
+    path: str
+    kind: str
+    call: int
+    aliases: tuple[str, ...]
+    parent: int
+    children: int
+    input_shapes: tuple[Shape, ...]
+    output_shapes: tuple[Shape, ...]
+    outputs: tuple[int, ...]
+    attributes: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpRecord:
+    """One op as torch dispatched it.
+
+    `module` is a position in `Trace.modules`; `nature` is what torch's own schema says of the op:
+    `view`, `pointwise`, or nothing. `inputs` and `outputs` are positions in `Trace.storages`, and
+    the shapes are theirs, in order; optional tensors that were left out are left out here too.
+    """
+
+    op: str
+    module: int
+    phase: str
+    nature: str
+    input_shapes: tuple[Shape, ...]
+    output_shapes: tuple[Shape, ...]
+    attributes: tuple[tuple[str, Any], ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return one of the op's plain arguments by its name in torch's schema."""
+        for key, value in self.attributes:
+            if key == name:
+                return value
+        return default
+
+
+@dataclass(frozen=True, slots=True)
+class ParamRecord:
+    """One parameter; a tied weight is one record with several paths."""
+
+    paths: tuple[str, ...]
+    shape: Shape
+    dtype: str
+    nbytes: int
+    trainable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRecord:
+    """One block of memory.
+
+    `module` is the call that made it (-1: before the run), `saved_by` the call whose op autograd
+    first saved it for (-1: never). `born` and `died` count ops; `died` is -1 if it outlived the run.
+    """
+
+    module: int
+    role: str
+    numel: int
+    nbytes: int
+    born: int
+    died: int
+    saved_by: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What was run, and how to run it again.
+
+    Attributes:
+        model: the canonical name.
+        title: what people call it.
+        aliases: its other names.
+        source: where it came from: `zoo`, `file`, `module` or `object`.
+        command: the command line that makes the table again; empty if there is none.
+        inputs: shapes and dtypes.
+        batch: N.
+        mode: `inference` or `training`.
+        loss: the loss of a training step, empty in inference.
+        versions: of python, torch and vggcost.
+    """
+
+    model: str
+    title: str
+    aliases: tuple[str, ...]
+    source: str
+    command: str
+    inputs: tuple[InputRecord, ...]
+    batch: int
+    mode: str
+    loss: str = ""
+    versions: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What one run on meta tensors did."""
+
+    run: RunInfo
+    modules: tuple[ModuleRecord, ...]
+    ops: tuple[OpRecord, ...]
+    params: tuple[ParamRecord, ...]
+    storages: tuple[StorageRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """What is counted as a FLOP, in one sentence, with its prices.
+
+    `prices` maps a group of ops (see `vggcost.cost.ops`) to the rule that prices it; a group
+    without one is free by rule.
+    """
+
+    name: str
+    flops_per_mac: int
+    sentence: str
+    bias: bool = False
+    prices: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """What one call of one layer costs; lengths in input pixels, memory in bytes."""
+
+    path: str
+    kind: str
+    call: int
+    output_shape: Shape
+    params: int
+    weights: int
+    biases: int
+    trainable: int
+    param_bytes: int
+    macs: int
+    flops: int
+    backward_macs: int
+    backward_flops: int
+    activations: int
+    activation_bytes: int
+    conv_activations: int
+    saved_bytes: int
+    receptive_field: Extent
+    jump: Extent
+    working: str
+    attributes: tuple[tuple[str, Any], ...] = ()
+
+
+_SUMMED = (
+    "params weights biases trainable param_bytes macs flops backward_macs backward_flops "
+    "activations activation_bytes conv_activations saved_bytes"
+).split()
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over all layers. `macs` and `flops` are the forward pass's."""
+
+    params: int
+    weights: int
+    biases: int
+    trainable: int
+    param_bytes: int
+    macs: int
+    flops: int
+    backward_macs: int
+    backward_flops: int
+    activations: int
+    activation_bytes: int
+    conv_activations: int
+    saved_bytes: int
+
+    @classmethod
+    def of(cls, layers: tuple[LayerCost, ...]) -> Totals:
+        """Add up the layers, column by column."""
+        return cls(**{name: sum(getattr(layer, name) for layer in layers) for name in _SUMMED})
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLine:
+    """One definition of "how much memory is that?"; None where this run cannot tell."""
+
+    definition: str
+    elements: int | None
+    bytes: int | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How often each op was counted, free by the convention's rule, or unknown to it."""
+
+    counted: tuple[tuple[str, int], ...]
+    free: tuple[tuple[str, int], ...]
+    unknown: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CostTable:
+    """The cost of one model under one convention, layer by layer."""
+
+    run: RunInfo
+    convention: Convention
+    layers: tuple[LayerCost, ...]
+    containers: tuple[tuple[str, str], ...]
+    totals: Totals
+    memory: tuple[MemoryLine, ...]
+    coverage: Coverage
+    schema: int = field(default=SCHEMA)
+
+    def to_json(self) -> str:
+        """Write the table as JSON: integers raw, keys sorted, the same bytes every run."""
+        data = asdict(self)
+        for place, key in _PAIRS:
+            holder = _at(data, place)
+            for item in holder if isinstance(holder, (list, tuple)) else (holder,):
+                item[key] = dict(item[key])
+        return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> CostTable:
+        """Read a table that `to_json` wrote.
+
+        Raises:
+            TableError: the text is not JSON, not a table, of another schema, or its totals are not
+                the sums of its layers.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise TableError(f"not JSON ({error}); give a file written by 'vggcost report --format json'") from None
+        if not isinstance(data, dict) or "schema" not in data or "layers" not in data:
+            raise TableError("JSON, but not a vggcost table; 'vggcost report --format json' writes one")
+        if data["schema"] != SCHEMA:
+            raise TableError(
+                f"written with schema {data['schema']!r}, this vggcost reads schema {SCHEMA}; "
+                "make the file again with this version, or install the one that wrote it"
+            )
+        try:
+            table = _read(data)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise TableError(f"a damaged vggcost table ({type(error).__name__}: {error}); make it again") from None
+        if table.totals != Totals.of(table.layers):
+            raise TableError("the totals are not the sums of the layers (edited by hand?); make the file again")
+        return table
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the layers as a pandas DataFrame, one row a layer call."""
+        import pandas as pd
+
+        names = [item.name for item in fields(LayerCost) if item.name != "attributes"]
+        rows = [[getattr(layer, name) for name in names] for layer in self.layers]
+        return pd.DataFrame(rows, columns=names)
+
+    def _repr_html_(self) -> str:
+        from vggcost.report import notebook
+
+        return notebook(self)
+
+
+# Where tuples of pairs become JSON objects.
+_PAIRS = (
+    ("run", "versions"),
+    ("convention", "prices"),
+    ("layers", "attributes"),
+    ("", "containers"),
+    ("coverage", "counted"),
+    ("coverage", "free"),
+    ("coverage", "unknown"),
+)
+
+
+def _at(data: dict[str, Any], place: str) -> Any:
+    return data[place] if place else data
+
+
+def _read(data: Mapping[str, Any]) -> CostTable:
+    """Build the records again; a missing, foreign or wrongly typed value raises."""
+    run = dict(data["run"])
+    run["inputs"] = tuple(InputRecord(str(i["name"]), _ints(i["shape"]), str(i["dtype"])) for i in run["inputs"])
+    run["aliases"] = tuple(run["aliases"])
+    run["versions"] = _pairs(run["versions"])
+    convention = dict(data["convention"])
+    convention["prices"] = _pairs(convention["prices"])
+    coverage = {key: _pairs(value) for key, value in data["coverage"].items()}
+    return CostTable(
+        run=RunInfo(**run),
+        convention=Convention(**convention),
+        layers=tuple(_read_layer(layer) for layer in data["layers"]),
+        containers=_pairs(data["containers"]),
+        totals=Totals(**{key: _int(value) for key, value in data["totals"].items()}),
+        memory=tuple(MemoryLine(**line) for line in data["memory"]),
+        coverage=Coverage(**coverage),
+        schema=_int(data["schema"]),
+    )
+
+
+def _read_layer(data: Mapping[str, Any]) -> LayerCost:
+    layer = dict(data)
+    layer["output_shape"] = _ints(layer["output_shape"])
+    for name in ("receptive_field", "jump"):
+        layer[name] = _ints(layer[name]) if isinstance(layer[name], list) else layer[name]
+    for name in _SUMMED:
+        _int(layer[name])
+    for name in ("path", "kind", "working"):
+        if not isinstance(layer[name], str):
+            raise TypeError(f"{name} is not text")
+    layer["attributes"] = tuple(
+        (key, tuple(value) if isinstance(value, list) else value) for key, value in sorted(layer["attributes"].items())
+    )
+    return LayerCost(**layer)
+
+
+def _pairs(data: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(data.items()))
+
+
+def _ints(values: list[Any]) -> Shape:
+    return tuple(_int(value) for value in values)
+
+
+def _int(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is not an integer")
+    return value

@@ -1,0 +1,34 @@
+"""The page: one file, no reference to any host, readable without JavaScript, the same bytes every run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from markupsafe import Markup
+
+from vggcost.records import CostTable
+from vggcost.report.bars import bars
+from vggcost.report.document import context
+from vggcost.report.templates import environment, text
+
+__all__ = ["fragment", "html"]
+
+
+def html(table: CostTable, depth: int | None = None) -> str:
+    """Write the page."""
+    style = text("report.css")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    page = environment().get_template("report.html.j2")
+    return page.render(
+        **context(table, depth),
+        bars=Markup(bars(table, depth)),
+        style=Markup(style),
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+    )
+
+
+def fragment(table: CostTable) -> str:
+    """Write the report's body for a notebook, styled by the notebook."""
+    part = environment().get_template("body.html.j2")
+    return part.render(**context(table, None), bars=Markup(bars(table)))

@@ -1,0 +1,215 @@
+"""What every document shows: the rows, the totals and the sentences, made once from a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from math import prod
+
+from vggcost.records import CostTable, Extent, InputRecord, LayerCost, MemoryLine, Totals
+from vggcost.units import exact, human_bytes, human_count, percent, shape
+
+__all__ = [
+    "COLUMNS",
+    "Column",
+    "cell",
+    "extent",
+    "findings",
+    "fold",
+    "headline",
+    "input_cells",
+    "memory_cells",
+    "totals_lines",
+]
+
+_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1}
+_SUMS = [item.name for item in fields(Totals)]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the layer table; `bytes` are shown with a binary prefix too."""
+
+    name: str
+    title: str
+    training_only: bool = False
+
+
+COLUMNS = (
+    Column("output_shape", "output"),
+    Column("params", "params"),
+    Column("macs", "MACs"),
+    Column("flops", "FLOPs"),
+    Column("backward_macs", "backward MACs", training_only=True),
+    Column("activations", "activations"),
+    Column("activation_bytes", "activation bytes"),
+    Column("saved_bytes", "saved bytes", training_only=True),
+    Column("receptive_field", "receptive field"),
+    Column("jump", "jump"),
+)
+
+
+def columns(table: CostTable) -> tuple[Column, ...]:
+    """Return the columns that mean something for this table's mode."""
+    return tuple(c for c in COLUMNS if table.run.mode == "training" or not c.training_only)
+
+
+def cell(layer: LayerCost, column: Column) -> str:
+    """Write one cell for a person: shapes without the batch, integers in full, nothing for nothing."""
+    value = getattr(layer, column.name)
+    if column.name == "output_shape":
+        return shape(value[1:] if len(value) > 1 else value)
+    if column.name in ("receptive_field", "jump"):
+        return extent(value)
+    return exact(value) if value else ""
+
+
+def extent(value: Extent) -> str:
+    """Write a receptive field or jump."""
+    if value is None:
+        return ""
+    return exact(value) if isinstance(value, int) else shape(value)
+
+
+def layer_name(layer: LayerCost) -> str:
+    """Name a row; a second call of one module says so."""
+    name = layer.path or "(model)"
+    return f"{name} (call {layer.call})" if layer.call > 1 else name
+
+
+def input_cells(record: InputRecord) -> dict[str, str]:
+    """The first row: what goes in."""
+    elements = prod(record.shape)
+    size = _BYTES.get(record.dtype, 1)
+    return {
+        "output_shape": shape(record.shape[1:] if len(record.shape) > 1 else record.shape),
+        "activations": exact(elements),
+        "activation_bytes": exact(elements * size),
+        "receptive_field": "1" if len(record.shape) > 2 else "",
+        "jump": "1" if len(record.shape) > 2 else "",
+    }
+
+
+def fold(table: CostTable, depth: int | None) -> tuple[LayerCost, ...]:
+    """Add up the layers below `depth` into one row for each container.
+
+    Example:
+        `features.0` and `features.1` at depth 1 become `features`.
+    """
+    if depth is None:
+        return table.layers
+    kinds = dict(table.containers)
+    groups: dict[tuple[str, int], list[LayerCost]] = {}
+    for layer in table.layers:
+        parts = layer.path.split(".")
+        path = ".".join(parts[:depth])
+        # Calls of one layer stay apart; what is folded into a container is one row.
+        key = (path, 0) if len(parts) > depth or path in kinds else (layer.path, layer.call)
+        groups.setdefault(key, []).append(layer)
+    return tuple(_sum(path, kinds, found) for (path, _), found in groups.items())
+
+
+def _sum(path: str, kinds: dict[str, str], layers: Sequence[LayerCost]) -> LayerCost:
+    if len(layers) == 1 and layers[0].path == path:
+        return layers[0]
+    last = layers[-1]
+    totals = {name: sum(getattr(layer, name) for layer in layers) for name in _SUMS}
+    return replace(last, path=path, kind=kinds.get(path, ""), call=1, working="", attributes=(), **totals)
+
+
+def largest(layers: Sequence[LayerCost], name: str) -> tuple[list[LayerCost], int]:
+    """Return the layers with the largest value of a column, and that value."""
+    most = max((getattr(layer, name) for layer in layers), default=0)
+    return [layer for layer in layers if most and getattr(layer, name) == most], most
+
+
+def findings(table: CostTable) -> list[str]:
+    """Say where the cost sits: a sentence for parameters, MACs and activation memory."""
+    sentences = []
+    for name, singular, plural, what in (
+        ("params", "holds", "hold", "parameters"),
+        ("macs", "does", "do", "multiply-accumulates"),
+        ("activation_bytes", "makes", "make", "activation bytes"),
+    ):
+        layers, most = largest(table.layers, name)
+        total = getattr(table.totals, name)
+        if not layers:
+            continue
+        names = [layer_name(layer) for layer in layers]
+        share = percent(most, total)
+        if len(names) == 1:
+            sentences.append(f"{names[0]} {singular} {share} of the {what}")
+        else:
+            listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            sentences.append(f"{listed} {plural} {share} of the {what} each")
+    return sentences
+
+
+def headline(table: CostTable) -> str:
+    """Say in one sentence what the model costs."""
+    totals, run = table.totals, table.run
+    images = "1 input" if run.batch == 1 else f"{exact(run.batch)} inputs"
+    size = ", ".join(shape(i.shape[1:]) for i in run.inputs)
+    step = ""
+    if run.mode == "training":
+        step = f"; with the backward pass {human_count(totals.flops + totals.backward_flops, 'FLOPs')} a step"
+    return (
+        f"{human_count(totals.params)} parameters; {human_count(totals.macs, 'MACs')} = "
+        f"{human_count(totals.flops, 'FLOPs')} forward for {images} of {size}{step}."
+    )
+
+
+def totals_lines(table: CostTable) -> list[tuple[str, str, str, str]]:
+    """List the totals: name, exact figure, figure for people, meaning."""
+    t, run = table.totals, table.run
+    lines = [
+        ("params", t.params, human_count(t.params), f"{exact(t.weights)} weights + {exact(t.biases)} biases"),
+        ("param bytes", t.param_bytes, human_bytes(t.param_bytes), "parameters in their own dtype"),
+        ("MACs", t.macs, human_count(t.macs, "MACs"), "multiply-accumulates of the forward pass"),
+        ("FLOPs", t.flops, human_count(t.flops, "FLOPs"), f"forward, convention {table.convention.name}"),
+    ]
+    if t.trainable != t.params:
+        lines.insert(1, ("trainable", t.trainable, human_count(t.trainable), "parameters that are not frozen"))
+    if run.mode == "training":
+        step = t.flops + t.backward_flops
+        lines += [
+            ("backward MACs", t.backward_macs, human_count(t.backward_macs, "MACs"), "gradients of inputs and weights"),
+            ("backward FLOPs", t.backward_flops, human_count(t.backward_flops, "FLOPs"), "of the backward pass"),
+            ("step FLOPs", step, human_count(step, "FLOPs"), "forward + backward"),
+        ]
+    lines += [
+        ("activations", t.activations, human_count(t.activations), "elements of all layers' outputs"),
+        ("activation bytes", t.activation_bytes, human_bytes(t.activation_bytes), "distinct output storages"),
+        (
+            "conv activations",
+            t.conv_activations,
+            human_count(t.conv_activations),
+            "elements of the convolutions' outputs",
+        ),
+    ]
+    if run.mode == "training":
+        lines.append(
+            ("saved bytes", t.saved_bytes, human_bytes(t.saved_bytes), "kept by autograd for the backward pass")
+        )
+    return [(name, exact(value), human, meaning) for name, value, human, meaning in lines]
+
+
+def memory_cells(line: MemoryLine) -> tuple[str, str, str, str]:
+    """Write one definition of memory: its name, elements, exact bytes, bytes for people."""
+    if line.bytes is None or line.elements is None:
+        return line.definition, "unknown", "unknown", line.note
+    return line.definition, exact(line.elements), f"{exact(line.bytes)} = {human_bytes(line.bytes)}", line.note
+
+
+def coverage_lines(table: CostTable) -> list[tuple[str, str]]:
+    """Say which ops were counted, which are free by rule and which are unknown."""
+
+    def listed(ops: Iterable[tuple[str, int]]) -> str:
+        return ", ".join(f"{op} ×{count}" if count > 1 else op for op, count in ops) or "none"
+
+    found = table.coverage
+    return [
+        ("counted", listed(found.counted)),
+        ("free by rule", listed(found.free)),
+        ("unknown, counted as 0", listed(found.unknown)),
+    ]

@@ -1,0 +1,73 @@
+"""Run a model of the user's on meta, and give it back exactly as it was."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+__all__ = ["borrowed", "unwrapped"]
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the module that `torch.compile` wrapped: an active dispatch mode would stop it from ever compiling."""
+    inner = getattr(model, "_orig_mod", None)
+    return inner if isinstance(inner, nn.Module) else model
+
+
+@contextmanager
+def borrowed(model: nn.Module) -> Iterator[None]:
+    """Swap every parameter and buffer for a meta tensor of the same shape, and undo all changes afterwards.
+
+    Whatever the run rebinds on a module (parameters, buffers, hooks, the training flag, plain
+    attributes) is put back, after an exception too, and so are the random states. The user's
+    tensors are neither read nor copied, so their gradients and values cannot change.
+    """
+    modules = list(model.modules())
+    attributes = [dict(module.__dict__) for module in modules]
+    # The dictionaries that torch itself changes in place are put back by content as well.
+    contents = [
+        {key: value.copy() for key, value in module.__dict__.items() if isinstance(value, dict)} for module in modules
+    ]
+    states = torch.get_rng_state(), random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy else None
+    twins: dict[int, torch.Tensor] = {}
+    try:
+        for module in modules:
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    module._parameters[name] = _twin(parameter, twins)  # type: ignore[assignment]
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    module._buffers[name] = _twin(buffer, twins)
+        yield
+    finally:
+        for module, before, inner in zip(modules, attributes, contents, strict=True):
+            module.__dict__.clear()
+            module.__dict__.update(before)
+            for key, content in inner.items():
+                module.__dict__[key].clear()
+                module.__dict__[key].update(content)
+        torch.set_rng_state(states[0])
+        random.setstate(states[1])
+        if numpy:
+            numpy.random.set_state(numpy_state)
+
+
+def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor]) -> torch.Tensor:
+    """Return the meta stand-in of a tensor: one for each, so that tied weights stay tied."""
+    twin = twins.get(id(tensor))
+    if twin is None:
+        if tensor.is_meta and not isinstance(tensor, nn.Parameter):
+            twin = tensor.detach()
+        else:
+            twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+        if isinstance(tensor, nn.Parameter):
+            twin = nn.Parameter(twin, requires_grad=tensor.requires_grad)
+        twins[id(tensor)] = twin
+    return twin

@@ -1,0 +1,223 @@
+"""Run one op on meta tensors: by a rule of our own, from memory, or by torch's kernel.
+
+The outputs of an op are remembered by its signature (the op, the shapes, strides and dtypes of its
+tensors, its plain arguments), within a run and across the runs of one process. Ops that mutate,
+alias, or depend on anything outside their signature are never remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
+
+__all__ = ["Plan", "Seen", "is_plain", "plain", "plan_of", "run", "tensors_in"]
+
+_LIMIT = 100_000  # remembered signatures; far more than any model has
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is known of an op from its schema."""
+
+    name: str
+    nature: str
+    remember: bool
+    decompose: bool
+    hidden: bool
+    arguments: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What is remembered of one op call, by its signature."""
+
+    specs: tuple[Spec, ...]
+    several: bool
+    input_shapes: tuple[tuple[int, ...], ...]
+    output_shapes: tuple[tuple[int, ...], ...]
+    attributes: tuple[tuple[str, Any], ...]
+
+
+_plans: dict[Any, Plan] = {}
+_memory: dict[Any, Seen] = {}
+_UNSTABLE = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+_SILENT_VIEWS = {"aten._unsafe_view"}  # shares its input's storage, though its schema does not say so
+
+
+_PLAIN_TYPES = {torch.Tensor, nn.Parameter, nn.Buffer}
+
+
+def tensors_in(value: Any) -> list[torch.Tensor]:
+    """List the tensors in nested tuples, lists, dicts and the dict-like outputs of other libraries."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        return [tensor for item in value.values() for tensor in tensors_in(item)]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [tensor for item in value for tensor in tensors_in(item)]
+    if hasattr(value, "__dataclass_fields__"):
+        return [tensor for name in value.__dataclass_fields__ for tensor in tensors_in(getattr(value, name))]
+    return []
+
+
+def plan_of(func: Any) -> Plan:
+    """Return what an op's schema says of it."""
+    plan = _plans.get(func)
+    if plan is None:
+        plan = _plans[func] = _plan(func)
+    return plan
+
+
+def _plan(func: Any) -> Plan:
+    schema = func._schema
+    name = schema.name.replace("::", ".")
+    mutates = any(a.alias_info is not None and a.alias_info.is_write for a in schema.arguments)
+    aliases = any(r.alias_info is not None for r in schema.returns)
+    tags = set(func.tags)
+    if mutates:  # an in-place op is what its functional sibling is
+        sibling = getattr(torch.ops.aten, name.removeprefix("aten.").rstrip("_"), None)
+        for overload in sibling.overloads() if sibling is not None else ():
+            tags |= set(getattr(sibling, overload).tags)
+    view = (aliases and not mutates) or name in _SILENT_VIEWS
+    nature = "view" if view else "pointwise" if torch.Tag.pointwise in tags else ""
+    return Plan(
+        name=name,
+        nature=nature,
+        remember=not (mutates or aliases or tags & _UNSTABLE),
+        decompose=not mutates and _composite(func),
+        hidden=name == "aten.detach",  # autograd's own bookkeeping, many times an op
+        arguments=tuple(a.name for a in schema.arguments),
+    )
+
+
+def _composite(func: Any) -> bool:
+    """Whether torch itself only knows the op as a composition of others (seen under inference_mode)."""
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
+
+
+def run(
+    plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], remember: bool
+) -> tuple[Seen, list[torch.Tensor], Any, list[torch.Tensor]]:
+    """Run an op.
+
+    Returns:
+        The facts of the call, its input tensors, its result, and the tensors in the result.
+    """
+    tensors: list[torch.Tensor] = []
+    signature = (func, _signature(args, tensors), _signature(kwargs, tensors))
+    seen = _memory.get(signature) if remember else None
+    if seen is not None:
+        outputs = [_empty(spec) for spec in seen.specs]
+        return seen, tensors, tuple(outputs) if seen.several else outputs[0], outputs
+    if any(not t.is_meta for t in tensors) and any(t.is_meta for t in tensors):
+        args, kwargs = _to_meta(args), _to_meta(kwargs)
+    result = _compute(plan, func, args, kwargs)
+    outputs = tensors_in(result)
+    seen = _seen(plan, args, kwargs, tensors, result, outputs)
+    if remember and plan.remember and len(_memory) < _LIMIT and _repeatable(tensors, result, outputs):
+        _memory[signature] = seen
+    return seen, tensors, result, outputs
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is plain data, and no tensor or object of torch."""
+    if isinstance(value, (list, tuple)):
+        return all(is_plain(item) for item in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def plain(value: Any) -> Any:
+    """Turn lists into tuples, so that a record can be frozen."""
+    return tuple(plain(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def _signature(value: Any, tensors: list[torch.Tensor]) -> Any:
+    """Make a hashable key of nested arguments, collecting the tensors in order."""
+    kind = type(value)
+    if kind in _PLAIN_TYPES or isinstance(value, torch.Tensor):
+        tensors.append(value)
+        return (value.shape, value.stride(), value.dtype, value.device.type)
+    if kind is tuple or kind is list:
+        return tuple([_signature(item, tensors) for item in value])
+    if kind is dict:
+        return tuple([(key, _signature(value[key], tensors)) for key in sorted(value)])
+    try:
+        hash(value)
+    except TypeError:
+        return object()  # equal to nothing, so never found again
+    return kind, value  # 1, 1.0 and True are different arguments
+
+
+def _to_meta(value: Any) -> Any:
+    """Move the real tensors that meet meta ones over, except numbers (0-d), which torch lets through."""
+    if isinstance(value, torch.Tensor):
+        if value.is_meta or value.dim() == 0:
+            return value
+        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+    if isinstance(value, (tuple, list)):
+        return type(value)([_to_meta(item) for item in value])
+    if isinstance(value, dict):
+        return {key: _to_meta(item) for key, item in value.items()}
+    return value
+
+
+def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    tensors = [a for a in args if isinstance(a, torch.Tensor)]
+    if all(type(t) in _PLAIN_TYPES and t.is_meta for t in tensors):
+        if plan.name in SAME_TENSOR and len(tensors) == 1 and not tensors_in(kwargs):
+            return tensors[0]
+        rule = RULES.get(plan.name)
+        specs = _by_rule(rule, args, kwargs) if rule is not None and tensors else None
+        if specs is not None:
+            made = tuple(None if spec is None else _empty(spec) for spec in specs)
+            return made[0] if len(made) == 1 else made
+    return func(*args, **kwargs)
+
+
+def _by_rule(rule: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return rule(*args, **kwargs)
+    except TypeError:  # another overload of the op, with arguments that the rule does not know
+        return None
+
+
+def _empty(spec: Spec) -> torch.Tensor:
+    shape, strides, dtype = spec
+    return torch.empty_strided(shape, strides, dtype=dtype, device="meta")
+
+
+def _repeatable(tensors: list[torch.Tensor], result: Any, outputs: list[torch.Tensor]) -> bool:
+    """Whether the outputs follow from the signature alone, and can be made again from their specs."""
+    whole = result is outputs[0] if len(outputs) == 1 else isinstance(result, tuple) and len(result) == len(outputs)
+    if not tensors or not whole:
+        return False  # without a tensor among its arguments an op may depend on torch's defaults
+    if not all(type(t) in _PLAIN_TYPES and t.is_meta and not t.is_complex() for t in (*tensors, *outputs)):
+        return False
+    before = {t.untyped_storage()._cdata for t in tensors}
+    after = {t.untyped_storage()._cdata for t in outputs}
+    return len(after) == len(outputs) and not before & after
+
+
+def _seen(
+    plan: Plan,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    tensors: list[torch.Tensor],
+    result: Any,
+    outputs: list[torch.Tensor],
+) -> Seen:
+    named = (*zip(plan.arguments, args, strict=False), *kwargs.items())
+    attributes = tuple((name, plain(value)) for name, value in named if value is not None and is_plain(value))
+    return Seen(
+        specs=tuple((tuple(t.shape), t.stride(), t.dtype) for t in outputs),
+        several=not isinstance(result, torch.Tensor),
+        input_shapes=tuple(tuple(t.shape) for t in tensors),
+        output_shapes=tuple(tuple(t.shape) for t in outputs),
+        attributes=attributes,
+    )

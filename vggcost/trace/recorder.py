@@ -1,0 +1,251 @@
+"""The dispatch mode that watches one run: ops, module calls, storages, saved tensors.
+
+Backward work is credited to the module call whose forward op it differentiates: autograd numbers
+its nodes in the order of the forward pass, and the first call that saw a number owns it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vggcost.records import ModuleRecord, OpRecord, StorageRecord
+from vggcost.trace.kernels import Plan, Seen, is_plain, plain, plan_of, run, tensors_in
+
+__all__ = ["OUTSIDE", "Recorder"]
+
+OUTSIDE = -1
+
+
+@dataclass(slots=True)
+class _Call:
+    """A module call while it runs."""
+
+    path: str
+    kind: str
+    call: int
+    aliases: tuple[str, ...]
+    parent: int
+    attributes: tuple[tuple[str, Any], ...]
+    input_shapes: tuple[tuple[int, ...], ...]
+    children: int = 0
+    output_shapes: tuple[tuple[int, ...], ...] = ()
+    outputs: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _Storage:
+    module: int
+    role: str
+    numel: int
+    nbytes: int
+    born: int
+    died: int = -1
+    saved_by: int = OUTSIDE
+    ref: Any = None
+
+
+def sequence_number() -> int:
+    """Return the number of the autograd node that was just made. Private in torch, hence only here."""
+    return torch.autograd._get_sequence_nr() - 1  # type: ignore[attr-defined]
+
+
+def backward_node() -> int | None:
+    """Return the number of the autograd node that runs now; None outside the backward pass."""
+    node = torch._C._current_autograd_node()
+    return None if node is None else node._sequence_nr()
+
+
+@dataclass
+class Recorder:
+    """Everything seen in one run. `remember=False` asks torch's kernels every time."""
+
+    model: nn.Module
+    remember: bool = True
+    calls: list[_Call] = field(default_factory=list)
+    ops: list[OpRecord] = field(default_factory=list)
+    storages: list[_Storage] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._stack: list[int] = [OUTSIDE]
+        self._ids: dict[int, int] = {}
+        self._owner: dict[int, int] = {}
+        self._count: dict[str, int] = {}
+        self._first: dict[str, int] = {}
+        self._kept: list[Any] = []
+        self._paths: dict[int, list[str]] = {}
+        for path, module in self.model.named_modules(remove_duplicate=False):
+            self._paths.setdefault(id(module), []).append(path)
+
+    # Storages
+
+    def register(self, tensor: torch.Tensor, role: str) -> int:
+        """Note a tensor that existed before the run, and keep it alive."""
+        self._kept.append(tensor)
+        return self._storage(tensor, OUTSIDE, role)
+
+    def _storage(self, tensor: torch.Tensor, module: int, role: str) -> int:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        known = self._ids.get(key)
+        if known is not None:
+            return known
+        position = len(self.storages)
+        nbytes = storage.nbytes()
+        record = _Storage(module, role, nbytes // tensor.element_size(), nbytes, len(self.ops))
+        self._ids[key] = position
+        record.ref = weakref.ref(storage, self._death(key, record))
+        self.storages.append(record)
+        return position
+
+    def _death(self, key: int, record: _Storage) -> Callable[[Any], None]:
+        ids, ops = self._ids, self.ops
+
+        def died(_: Any) -> None:
+            ids.pop(key, None)
+            record.died = len(ops)
+
+        return died
+
+    def pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Note that autograd saves a tensor for the backward pass."""
+        record = self.storages[self._storage(tensor, self._stack[-1], "activation")]
+        if record.saved_by == OUTSIDE and record.role not in ("param", "buffer"):
+            record.saved_by = self._stack[-1]
+        return tensor
+
+    # Module calls
+
+    def enter(self, module: nn.Module, args: Any) -> None:
+        """Hook: a module's forward begins."""
+        parent = self._stack[-1]
+        paths = self._paths.get(id(module))
+        if paths is None:  # made during the run
+            base = self.calls[parent].path if parent != OUTSIDE else ""
+            paths = [f"{base}.<{type(module).__name__}>".lstrip(".")]
+        path = paths[0]
+        if path in self._first and backward_node() is not None:  # recomputed: the work is the first call's
+            self._stack.append(self._first[path])
+            return
+        if parent != OUTSIDE:
+            self.calls[parent].children += 1
+        self._count[path] = self._count.get(path, 0) + 1
+        shapes = tuple(tuple(t.shape) for t in tensors_in(args))
+        kind, attributes = type(module).__name__, _attributes(module)
+        call = _Call(path, kind, self._count[path], tuple(paths[1:]), parent, attributes, shapes)
+        self._first.setdefault(path, len(self.calls))
+        self._stack.append(len(self.calls))
+        self.calls.append(call)
+
+    def leave(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        """Hook: a module's forward ends, with an exception too."""
+        if len(self._stack) == 1:
+            return
+        position = self._stack.pop()
+        call = self.calls[position]
+        if call.outputs:  # recomputed
+            return
+        if not call.input_shapes:
+            call.input_shapes = tuple(tuple(t.shape) for t in tensors_in(kwargs))
+        outputs = tensors_in(output)
+        call.output_shapes = tuple(tuple(t.shape) for t in outputs)
+        call.outputs = tuple(self._storage(t, position, "activation") for t in outputs)
+
+    def begin(self, path: str, kind: str) -> None:
+        """Open a row that is no module of the model: the loss."""
+        self._stack.append(len(self.calls))
+        self.calls.append(_Call(path, kind, 1, (), OUTSIDE, (), ()))
+
+    def end(self, output: torch.Tensor) -> None:
+        """Close it."""
+        position = self._stack.pop()
+        self.calls[position].output_shapes = (tuple(output.shape),)
+        self.calls[position].outputs = (self._storage(output, position, "activation"),)
+
+    # Ops
+
+    def dispatch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run one op, or rebuild its outputs from memory, and note it."""
+        plan = plan_of(func)
+        if plan.hidden:
+            return func(*args, **kwargs)
+        if plan.decompose:
+            with self.mode():
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        seen, tensors, result, outputs = run(plan, func, args, kwargs, self.remember)
+        self._note(plan, seen, tensors, outputs)
+        return result
+
+    def _note(self, plan: Plan, seen: Seen, tensors: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
+        node = backward_node()
+        position = self._stack[-1]
+        if node is None:
+            phase = "forward"
+            self._owner.setdefault(sequence_number(), position)
+        elif len(self._stack) > 1:
+            phase = "recompute"
+            self._owner.setdefault(sequence_number(), position)
+        else:
+            phase = "backward"
+            position = self._owner.get(node, OUTSIDE)
+        ids = self._ids
+        inputs = tuple(
+            ids[key] if (key := t.untyped_storage()._cdata) in ids else self._storage(t, position, "buffer")
+            for t in tensors
+        )
+        role = "activation" if phase == "forward" else "temporary"
+        made = tuple(self._storage(t, position, role) for t in outputs)
+        self.ops.append(
+            OpRecord(
+                plan.name, position, phase, plan.nature,
+                seen.input_shapes, seen.output_shapes, seen.attributes, inputs, made,
+            )
+        )  # fmt: skip
+
+    def mode(self) -> TorchDispatchMode:
+        """Return the dispatch mode that feeds this recorder."""
+        return _Mode(self)
+
+    def records(self) -> tuple[tuple[ModuleRecord, ...], tuple[OpRecord, ...], tuple[StorageRecord, ...]]:
+        """Freeze what was seen."""
+        modules = tuple(
+            ModuleRecord(
+                c.path, c.kind, c.call, c.aliases, c.parent, c.children,
+                c.input_shapes, c.output_shapes, c.outputs, c.attributes,
+            )
+            for c in self.calls
+        )  # fmt: skip
+        storages = tuple(
+            StorageRecord(s.module, s.role, s.numel, s.nbytes, s.born, s.died, s.saved_by) for s in self.storages
+        )
+        return modules, tuple(self.ops), storages
+
+
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._recorder = recorder
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # otherwise every op imports torch's compiler
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not isinstance(func, torch._ops.OpOverload):
+            return func(*args, **(kwargs or {}))
+        return self._recorder.dispatch(func, args, kwargs or {})
+
+
+def _attributes(module: nn.Module) -> tuple[tuple[str, Any], ...]:
+    """Read what a layer of torch says of itself: kernel_size, stride, in_features and so on."""
+    names = getattr(type(module), "__constants__", ())
+    found = ((name, getattr(module, name, None)) for name in sorted(set(names)))
+    return tuple((name, plain(value)) for name, value in found if is_plain(value))

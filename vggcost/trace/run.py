@@ -1,0 +1,154 @@
+"""Run a model once on meta tensors and freeze what happened."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+import vggcost
+from vggcost.errors import InputError, TraceError
+from vggcost.records import ParamRecord, RunInfo, Trace
+from vggcost.trace.borrow import borrowed, unwrapped
+from vggcost.trace.explain import explain
+from vggcost.trace.kernels import tensors_in
+from vggcost.trace.recorder import Recorder
+
+__all__ = ["MODES", "trace_model"]
+
+MODES = ("inference", "training")
+LOSS_PATH = "(loss)"
+
+
+def trace_model(model: nn.Module, run: RunInfo, *, keywords: bool = False, remember: bool = True) -> Trace:
+    """Run a model on meta tensors and record every op, module call, parameter and storage.
+
+    Args:
+        model: any module, on any device; it is left exactly as it was, after an exception too.
+        run: what to run: the inputs `(N, …)`, and the mode: `inference` (evaluation mode, no
+            gradients) or `training` (forward, loss, backward).
+        keywords: pass the inputs by name rather than by position.
+        remember: take the outputs of an op seen before from memory; the records are the same.
+
+    Returns:
+        The trace; its run tells the loss and the versions as well.
+
+    Raises:
+        TraceError: the model cannot run on these inputs, or cannot be trained.
+        InputError: the mode does not exist.
+    """
+    inputs, mode = run.inputs, run.mode
+    if mode not in MODES:
+        raise InputError(f"unknown mode {mode!r}; choose {' or '.join(MODES)}")
+    model = unwrapped(model)
+    lazy = [path for path, p in model.named_parameters() if isinstance(p, nn.UninitializedParameter)]
+    if lazy:
+        raise TraceError(f"{lazy[0]} is a lazy parameter without a shape; run the model once on real data first")
+    tensors = [torch.empty(i.shape, dtype=getattr(torch, i.dtype), device="meta") for i in inputs]
+    recorder = Recorder(model, remember)
+    params = _params(model)
+    loss = ""
+    with borrowed(model):
+        for parameter in model.parameters():
+            recorder.register(parameter, "param")
+        for buffer in model.buffers():
+            recorder.register(buffer, "buffer")
+        for tensor in tensors:
+            recorder.register(tensor, "input")
+        model.train(mode == "training")
+        try:
+            with _watched(recorder, mode == "training"):
+                named = {i.name: t for i, t in zip(inputs, tensors, strict=True)}
+                output = model(**named) if keywords else model(*tensors)
+                if mode == "training":
+                    loss = _train(recorder, output)
+        except TraceError:
+            raise
+        except Exception as error:
+            if _is_ours(error):
+                raise  # a mistake of vggcost's must not pass for one of the model's
+            raise TraceError(explain(error, model, run.title, inputs)) from error
+    modules, ops, storages = recorder.records()
+    return Trace(replace(run, loss=loss, versions=_versions()), modules, ops, params, storages)
+
+
+@contextmanager
+def _watched(recorder: Recorder, training: bool) -> Iterator[None]:
+    handles = [
+        register_module_forward_pre_hook(recorder.enter),
+        register_module_forward_hook(recorder.leave, with_kwargs=True, always_call=True),
+    ]
+    saved = torch.autograd.graph.saved_tensors_hooks(recorder.pack, lambda tensor: tensor)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a model's warnings about data do not concern shapes
+            with torch.set_grad_enabled(training), saved, recorder.mode():
+                yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _train(recorder: Recorder, output: Any) -> str:
+    """Compute a loss and run the backward pass; return the loss's name.
+
+    One tensor of logits `(N, classes, …)` gets cross-entropy; anything else is summed.
+    """
+    outputs = [t for t in tensors_in(output) if t.is_floating_point() and t.requires_grad]
+    if not outputs:
+        raise TraceError(
+            "cannot be trained: no output has a gradient (are all parameters frozen, or the output integer?)"
+        )
+    single = isinstance(output, torch.Tensor) and output.dim() >= 2
+    name = "cross_entropy" if single else "sum"
+    recorder.begin(LOSS_PATH, name)
+    if single:
+        target = torch.empty((output.shape[0], *output.shape[2:]), dtype=torch.int64, device="meta")
+        recorder.register(target, "input")
+        loss = F.cross_entropy(output, target)
+    else:
+        loss = outputs[0].sum()
+        for tensor in outputs[1:]:
+            loss = loss + tensor.sum()
+    recorder.end(loss)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return name
+
+
+def _params(model: nn.Module) -> tuple[ParamRecord, ...]:
+    paths: dict[int, list[str]] = {}
+    found: dict[int, nn.Parameter] = {}
+    for path, parameter in model.named_parameters(remove_duplicate=False):
+        paths.setdefault(id(parameter), []).append(path)
+        found[id(parameter)] = parameter
+    return tuple(
+        ParamRecord(
+            tuple(paths[key]),
+            tuple(p.shape),
+            str(p.dtype).removeprefix("torch."),
+            p.numel() * p.element_size(),
+            p.requires_grad,
+        )
+        for key, p in found.items()
+    )
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether the error comes from the code of this folder, other than where it runs torch's kernels."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return Path(frame.filename).parent == Path(__file__).parent and frame.name != "_compute"
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    return (("python", python), ("torch", torch.__version__), ("vggcost", vggcost.__version__))

@@ -1,0 +1,105 @@
+"""The only place where numbers become text, and text numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["did_you_mean", "exact", "human_bytes", "human_count", "percent", "product", "shape"]
+
+_COUNT_UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+_BYTE_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+def exact(value: int) -> str:
+    """Write an integer in full with thousands separators.
+
+    Example:
+        >>> exact(13547520)
+        '13,547,520'
+    """
+    return f"{value:,}"
+
+
+def human_count(value: int, unit: str = "") -> str:
+    """Write a count with a decimal prefix and two decimals (k = 10³, M = 10⁶, G = 10⁹).
+
+    Args:
+        value: the count.
+        unit: a word such as `MACs`, joined to the prefix.
+
+    Example:
+        >>> human_count(15470264320, "MACs")
+        '15.47 GMACs'
+        >>> human_count(999999)
+        '1.00 M'
+        >>> human_count(640, "FLOPs")
+        '640 FLOPs'
+    """
+    return _scaled(value, _COUNT_UNITS, unit)
+
+
+def human_bytes(value: int) -> str:
+    """Write a number of bytes with a binary prefix and two decimals (MiB = 2²⁰ bytes).
+
+    Example:
+        >>> human_bytes(54190080)
+        '51.68 MiB'
+        >>> human_bytes(4000)
+        '3.91 KiB'
+        >>> human_bytes(12)
+        '12 B'
+    """
+    return _scaled(value, _BYTE_UNITS, "") if abs(value) >= 1024 else f"{value} B"
+
+
+def _scaled(value: int, units: tuple[tuple[int, str], ...], suffix: str) -> str:
+    for factor, prefix in units:
+        step = 1024 if prefix.endswith("iB") else 1000
+        if round(abs(value) * step / factor, 2) >= step:  # the smaller unit would print 1000.00
+            return f"{value / factor:.2f} {prefix}{suffix}"
+    return f"{value} {suffix}".rstrip()
+
+
+def percent(part: int, whole: int) -> str:
+    """Write a share with one decimal; `0%` for nothing, so that empty cells stay quiet.
+
+    Example:
+        >>> percent(102764544, 138357544)
+        '74.3%'
+    """
+    if not part or not whole:
+        return "0%"
+    text = f"{100 * part / whole:.1f}%"
+    return "<0.1%" if text == "0.0%" else text
+
+
+def shape(sizes: Iterable[int]) -> str:
+    """Write a shape as people do.
+
+    Example:
+        >>> shape((64, 224, 224))
+        '64×224×224'
+    """
+    return "×".join(str(size) for size in sizes)
+
+
+def product(factors: Iterable[int]) -> str:
+    """Write a product with each factor readable.
+
+    Example:
+        >>> product((224, 224, 64))
+        '224·224·64'
+    """
+    return "·".join(exact(factor) for factor in factors)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Name the closest known words, as the tail of an error message.
+
+    Returns:
+        ` (did you mean vgg16, vgg19?)`, or nothing if no word is close.
+    """
+    import difflib
+
+    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f" (did you mean {', '.join(close)}?)" if close else ""

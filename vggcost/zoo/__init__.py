@@ -1,0 +1,10 @@
+"""Published architectures written as tables, with their published facts.
+
+Reading the tables needs no torch; only `vggcost.zoo.network`, which builds them, does.
+"""
+
+from vggcost.zoo.facts import Fact, facts_of
+from vggcost.zoo.names import find, matching
+from vggcost.zoo.variants import VARIANTS, Variant
+
+__all__ = ["VARIANTS", "Fact", "Variant", "facts_of", "find", "matching"]
