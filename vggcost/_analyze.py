@@ -79,14 +79,17 @@ def analyze(
 
 
 def _loaded(model: Any, options: dict[str, Any]) -> Loaded:
-    from torch import nn
-
     if isinstance(model, str):
         return load(model, options)
+    from torch import nn
+
+    from vggcost.trace import unwrapped
+
     if not isinstance(model, nn.Module):
         raise InputError(f"expected a model's name or a torch.nn.Module, not a {type(model).__name__}")
     if options:
         raise InputError(f"options ({', '.join(options)}) go to a factory; this model is already built")
+    model = unwrapped(model)
     name = type(model).__name__
     return Loaded(model, name, name, (), "object", None)
 

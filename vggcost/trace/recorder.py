@@ -143,10 +143,9 @@ class Recorder:
         self._stack.append(len(self.calls))
         self.calls.append(call)
 
-    def leave(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        """Hook: a module's forward ends, with an exception too."""
-        if len(self._stack) == 1:
-            return
+    def leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
+        """Hook: a module's forward ends; after an exception too, when torch leaves the keyword arguments out."""
+        kwargs, output = rest if len(rest) == 2 else ({}, *rest)
         position = self._stack.pop()
         call = self.calls[position]
         if call.outputs:  # recomputed

@@ -145,8 +145,9 @@ def _params(model: nn.Module) -> tuple[ParamRecord, ...]:
 
 def _is_ours(error: Exception) -> bool:
     """Whether the error comes from the code of this folder, other than where it runs torch's kernels."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return Path(frame.filename).parent == Path(__file__).parent and frame.name != "_compute"
+    frames = traceback.extract_tb(error.__traceback__)
+    here = Path(frames[-1].filename).parent == Path(__file__).parent
+    return here and all(frame.name != "_compute" for frame in frames)
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

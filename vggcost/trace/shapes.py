@@ -34,9 +34,14 @@ def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _plain(*tensors: torch.Tensor) -> bool:
-    """Whether all tensors are contiguous, of one floating dtype, and of no ambiguous layout."""
+    """Whether all tensors are of one floating dtype, with the strides of a contiguous tensor to the letter.
+
+    An axis of size 1 may have any stride in a contiguous tensor, and torch's kernels then differ.
+    """
     dtype = tensors[0].dtype
-    return dtype.is_floating_point and all(t.dtype is dtype and t.is_contiguous() for t in tensors)
+    return dtype.is_floating_point and all(
+        t.dtype is dtype and t.stride() == contiguous_strides(t.shape) for t in tensors
+    )
 
 
 def _spec(shape: Sequence[int], dtype: torch.dtype) -> Spec:
@@ -80,8 +85,15 @@ def _convolution(
     return (_spec((x.shape[0], weight.shape[0], *sizes), x.dtype),)
 
 
+def _same_dtype(a: torch.Tensor, b: torch.Tensor) -> None:
+    """Refuse what torch's real kernels refuse; its meta kernels do not look at the dtype."""
+    if a.dtype is not b.dtype:
+        raise RuntimeError(f"expected both matrices to have the same dtype, but got {a.dtype} and {b.dtype}")
+
+
 def _mm(a: torch.Tensor, b: torch.Tensor) -> tuple[Spec, ...] | None:
-    if a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[0] or a.dtype is not b.dtype:
+    _same_dtype(a, b)
+    if a.dim() != 2 or b.dim() != 2 or a.shape[1] != b.shape[0]:
         return None
     return (_spec((a.shape[0], b.shape[1]), a.dtype),)
 
@@ -94,7 +106,8 @@ def _addmm(bias: torch.Tensor, a: torch.Tensor, b: torch.Tensor, **_: Any) -> tu
 
 
 def _bmm(a: torch.Tensor, b: torch.Tensor) -> tuple[Spec, ...] | None:
-    if a.dim() != 3 or b.dim() != 3 or a.dtype is not b.dtype:
+    _same_dtype(a, b)
+    if a.dim() != 3 or b.dim() != 3:
         return None
     if a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
         return None
@@ -152,7 +165,8 @@ def _softmax(x: torch.Tensor, dim: int, half_to_float: bool) -> tuple[Spec, ...]
 def _softmax_backward(
     grad: torch.Tensor, output: torch.Tensor, dim: int, input_dtype: torch.dtype
 ) -> tuple[Spec, ...] | None:
-    return _pair(grad, output) if input_dtype is grad.dtype else None
+    known = input_dtype is grad.dtype and -grad.dim() <= dim < grad.dim()
+    return _pair(grad, output) if known else None
 
 
 def _pair(a: Any, b: Any, **options: Any) -> tuple[Spec, ...] | None:
@@ -223,7 +237,9 @@ def _batch_norm(
     given = [t for t in (weight, bias, mean, var) if t is not None]
     if x.dim() < 2 or 0 in x.shape or not _plain(x, *given) or any(tuple(t.shape) != x.shape[1:2] for t in given):
         return None
-    statistics = _spec(x.shape[1:2] if training else (0,), x.dtype)
+    if x.dtype is not torch.float32 or (training and x.numel() == x.shape[1]):
+        return None
+    statistics = _spec(x.shape[1:2], x.dtype)
     return (tuple(x.shape), x.stride(), x.dtype), statistics, statistics
 
 
