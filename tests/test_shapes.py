@@ -66,7 +66,7 @@ conv_args = st.composite(conv_arguments)
 @given(conv_args(), st.tuples(*[st.booleans()] * 3))
 def test_convolution_backward(arguments: tuple[Any, ...], mask: tuple[bool, ...]) -> None:
     assume(any(mask))
-    x, weight, bias, *window = arguments
+    x, weight, _bias, *window = arguments
     try:
         grad = torch.empty_like(aten.convolution.default(*arguments))
     except RuntimeError:
@@ -183,7 +183,7 @@ def test_a_rule_answers_in_its_plain_case(name: str) -> None:
         "_softmax_backward_data": (x, x, 1, x.dtype),
         "_log_softmax_backward_data": (x, x, 1, x.dtype),
         "threshold_backward": (x, x, 0),
-        **{key: (x, x) for key in ("add", "sub", "mul", "div")},
+        **dict.fromkeys(("add", "sub", "mul", "div"), (x, x)),
         "pow": (x, 2),
     }
     rule: Callable[..., Any] = RULES[name]

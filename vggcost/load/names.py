@@ -76,7 +76,8 @@ def load(name: str, options: dict[str, Any] | None = None) -> Loaded:
         )
     from_file = place.endswith(".py") or os.sep in place
     factory = _factory(_from_file(place) if from_file else _from_package(place), place, attribute)
-    return Loaded(_call(factory, name, options), name, attribute, (), "file" if from_file else "module", None)
+    model = _call(factory, name, options)
+    return Loaded(model, name, type(model).__name__, (), "file" if from_file else "module", None)
 
 
 def _unknown(name: str) -> str:

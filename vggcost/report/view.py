@@ -195,10 +195,12 @@ def totals_lines(table: CostTable) -> list[tuple[str, str, str, str]]:
 
 
 def memory_cells(line: MemoryLine) -> tuple[str, str, str, str]:
-    """Write one definition of memory: its name, elements, exact bytes, bytes for people."""
+    """Write one definition of memory: its name, elements, bytes (exact, and for people), note."""
     if line.bytes is None or line.elements is None:
         return line.definition, "unknown", "unknown", line.note
-    return line.definition, exact(line.elements), f"{exact(line.bytes)} = {human_bytes(line.bytes)}", line.note
+    human = human_bytes(line.bytes)
+    size = human if line.bytes < 1024 else f"{exact(line.bytes)} = {human}"
+    return line.definition, exact(line.elements), size, line.note
 
 
 def coverage_lines(table: CostTable) -> list[tuple[str, str]]:
