@@ -64,8 +64,8 @@ def load(name: str, options: dict[str, Any] | None = None) -> Loaded:
 
         side = options.get("image_size", 224)
         with _meta():
-            model = build(variant, options)
-        return Loaded(model, variant.name, variant.title, variant.aliases, "zoo", f"3x{side}x{side}")
+            net = build(variant, options)
+        return Loaded(net, variant.name, variant.title, variant.aliases, "zoo", f"3x{side}x{side}")
     place, colon, attribute = name.rpartition(":")
     if not colon:
         raise ModelError(_unknown(name))

@@ -60,10 +60,11 @@ def bars(table: CostTable, depth: int | None = None) -> str:
             if not value:
                 continue
             y, length = _TOP + row * _ROW, max(1.0, _PANEL * value / most)
+            share = escape(percent(value, total))
             parts.append(
                 f'<rect class="{name}" x="{x + 1}" y="{y + 2}" width="{length:.1f}" height="{_ROW - 4}"'
                 f' fill="{colour}"/>'
-                f'<text class="ink" x="{x + length + 6:.1f}" y="{y + 12}" fill="#444">{escape(percent(value, total))}</text>'
+                f'<text class="ink" x="{x + length + 6:.1f}" y="{y + 12}" fill="#444">{share}</text>'
             )
     parts.append("</svg>")
     return "\n".join(parts)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 __all__ = ["environment", "text"]
 
@@ -14,7 +16,7 @@ __all__ = ["environment", "text"]
 def environment(escape: Callable[[str], str] | None = None) -> Environment:
     """Return an environment; HTML templates are escaped by jinja2, others through the filter `esc`."""
     env = Environment(
-        loader=PackageLoader("vggcost.templates", "."),
+        loader=FunctionLoader(text),
         # select_autoescape() would not recognise report.html.j2
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
         undefined=StrictUndefined,
@@ -28,5 +30,7 @@ def environment(escape: Callable[[str], str] | None = None) -> Environment:
 
 
 def text(name: str) -> str:
-    """Read a file of the templates' folder."""
-    return files("vggcost.templates").joinpath(name).read_text(encoding="utf-8")
+    """Read a file of the templates' folder: of the package, or of the checkout where that is what runs."""
+    if find_spec("vggcost.templates") is not None:
+        return files("vggcost.templates").joinpath(name).read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "templates" / name).read_text(encoding="utf-8")
