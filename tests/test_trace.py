@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -388,3 +389,36 @@ def test_second_opinion_of_fvcore_on_real_tensors() -> None:
     )
     counted = FlopCountAnalysis(net, torch.zeros(2, 3, 28, 28)).unsupported_ops_warnings(False)
     assert analyze(net, "3x28x28", batch=2).totals.macs == counted.total()
+
+
+class Repeated(nn.Module):
+    def __init__(self, layer: nn.Module, calls: int) -> None:
+        super().__init__()
+        self.layer, self.calls = layer, calls
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(self.calls):
+            x = self.layer(x)
+        return x.flatten(1)
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.sampled_from([1, 2]), st.booleans())
+def test_a_module_called_often_is_a_row_each_time(calls: int, width: int, groups: int, bias: bool) -> None:
+    channels = 2 * width
+    layer = nn.Conv2d(channels, channels, 3, padding=1, groups=groups, bias=bias)
+    table = analyze(Repeated(layer, calls), f"{channels}x5x5", mode="training")
+    rows = [row for row in table.layers if row.path == "layer"]
+    weights, once = 9 * channels * channels // groups, 25 * channels * 9 * channels // groups
+    assert [row.params for row in rows] == [weights + bias * channels] + [0] * (calls - 1)
+    assert [row.macs for row in rows] == [once] * calls
+    assert [row.backward_macs for row in rows] == [once] + [2 * once] * (calls - 1)
+
+
+def test_full_convention_on_paper() -> None:
+    totals = analyze("vgg16", convention="full").totals
+    conv, hidden = 13_547_520, 2 * 4096
+    biases, relus = conv + hidden + 1000, conv + hidden
+    pools = 3 * (802_816 + 401_408 + 200_704 + 100_352 + 25_088)  # 2·2 - 1 comparisons an output
+    assert totals.flops == 2 * totals.macs + biases + relus + pools + 5 * 1000
+    # the backward pass prices one addition per element of each bias gradient, and so on
+    assert analyze("vgg16", convention="full", mode="training").totals.backward_flops > 2 * 30_853_824_512

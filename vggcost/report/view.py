@@ -140,7 +140,9 @@ def findings(table: CostTable) -> list[str]:
         if len(names) == 1:
             sentences.append(f"{names[0]} {singular} {share} of the {what}")
         else:
-            listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            last = names[-1] if len(names) <= 3 else f"{len(names) - 3} more"
+            first = names[:-1] if len(names) <= 3 else names[:3]
+            listed = f"{', '.join(first)} and {last}"
             sentences.append(f"{listed} {plural} {share} of the {what} each")
     return sentences
 
