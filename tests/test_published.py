@@ -6,11 +6,13 @@ import json
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from tests.closed_form import vgg_deep
 from tests.conftest import PUBLISHED, published
-from vggcost import CostTable, LayerCost
+from vggcost import CostTable, LayerCost, analyze
 from vggcost.zoo import VARIANTS, facts_of, find
+from vggcost.zoo.facts import FACTS
 
 TOTALS = {row["net"].lower(): row for row in published("vgg_totals_224.csv")}
 LAYERS = published("vgg_layers_224.csv")
@@ -145,3 +147,66 @@ def test_options(zoo_table: GetTable) -> None:
     assert ten["fc8"].params == 40_970
     small = by_path(zoo_table("vgg16", inputs="3x32x32", image_size=32))
     assert small["fc6"].params == 512 * 4096 + 4096
+
+
+BURDEN_NAMES = {"vgg-vd-16": "vgg-d", "vgg-vd-19": "vgg-e"}
+
+
+@pytest.mark.parametrize(
+    "row", published("convnet_burden_vgg.csv"), ids=lambda r: f"{r['model']}-{r['side']}-{r['field']}"
+)
+def test_convnet_burden(row: dict[str, str], zoo_table: GetTable) -> None:
+    name, side, batch = BURDEN_NAMES.get(row["model"], row["model"]), row["side"], int(row["batch"])
+    # the features are those of the released nets, which pool in ceil mode
+    options = {"features": True, "ceil_mode": True} if row["kind"] == "features" else {}
+    table = zoo_table(name, inputs=f"3x{side}x{side}", batch=batch, convention="convnet-burden", **options)
+    totals = table.totals
+    assert (totals.flops if row["field"] == "flops" else totals.activation_bytes) == int(row["exact"])
+    assert table.coverage.unknown == ()
+
+
+def rounds_to(value: int, printed: str) -> bool:
+    """Whether a figure rounds to what was printed, such as 11.3G."""
+    if printed.isdigit():
+        return value == int(printed)
+    number, scale = printed[:-1], {"M": 10**6, "G": 10**9}[printed[-1]]
+    decimals = len(number.partition(".")[2])
+    return f"{value / scale:.{decimals}f}" == number
+
+
+@pytest.mark.parametrize("row", published("classic.csv"), ids=lambda row: row["model"])
+def test_classic_nets(row: dict[str, str], zoo_table: GetTable) -> None:
+    table = zoo_table(row["model"])
+    if row["model"] == "googlenet":
+        assert table.totals.params == 6_998_552  # the source cuts off after two digits
+    elif row["params"]:
+        assert rounds_to(table.totals.params, row["params"])
+    assert rounds_to(table.totals.macs, row["macs"])
+    assert table.weight_layers == int(row["weight_layers"])
+
+
+def test_depth_computed_is_depth_published(zoo_table: GetTable) -> None:
+    known = {variant.name for variant in VARIANTS}
+    facts = [fact for fact in FACTS if fact.quantity == "weight layers" and fact.model in known]
+    assert len(facts) >= 4
+    for fact in facts:
+        assert zoo_table(fact.model).weight_layers == int(fact.value)
+
+
+@pytest.mark.parametrize(("name", "field"), [("resnet-50", 483), ("resnet-101", 1027), ("resnet-152", 1507)])
+def test_receptive_field_of_branching_nets(name: str, field: int, zoo_table: GetTable) -> None:
+    # Araujo, Norris & Sim 2019, Distill, table of ConvNet architectures
+    last = [layer for layer in zoo_table(name).layers if layer.conv_activations][-1]
+    assert last.receptive_field == field
+
+
+def test_fvcore_convention_equals_fvcore(zoo_table: GetTable) -> None:
+    from fvcore.nn import FlopCountAnalysis
+    from torch import nn
+
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.GroupNorm(2, 8),
+        nn.BatchNorm2d(8, affine=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LayerNorm(8), nn.Linear(8, 5),
+    ).eval()  # fmt: skip
+    counted = FlopCountAnalysis(net, torch.zeros(2, 3, 12, 12)).unsupported_ops_warnings(False)
+    assert analyze(net, "3x12x12", batch=2, convention="fvcore").totals.flops == counted.total()

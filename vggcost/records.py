@@ -169,8 +169,15 @@ class Trace:
 class Convention:
     """What is counted as a FLOP, in one sentence, with its prices.
 
-    `prices` maps a group of ops (see `vggcost.cost.ops`) to the rule that prices it; a group
-    without one is free by rule.
+    Attributes:
+        name: how people ask for it.
+        flops_per_mac: FLOPs of one multiply-accumulate.
+        sentence: what is counted, for people.
+        bias: whether adding a bias counts, 1 per output element.
+        prices: for a group of ops (see `vggcost.cost.ops`) the rule that prices it.
+        layer_prices: for a kind of layer the rule that prices all of its ops at once.
+        exhaustive: whether it claims to price everything that computes; an op of a group without a
+            price is then unknown to it, and free by its rule otherwise.
     """
 
     name: str
@@ -178,6 +185,8 @@ class Convention:
     sentence: str
     bias: bool = False
     prices: tuple[tuple[str, str], ...] = ()
+    layer_prices: tuple[tuple[str, str], ...] = ()
+    exhaustive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +267,11 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class CostTable:
-    """The cost of one model under one convention, layer by layer."""
+    """The cost of one model under one convention, layer by layer.
+
+    `weight_layers` is the depth as papers give it: the most layers with weights that one path from
+    the input to the output passes.
+    """
 
     run: RunInfo
     convention: Convention
@@ -267,6 +280,7 @@ class CostTable:
     totals: Totals
     memory: tuple[MemoryLine, ...]
     coverage: Coverage
+    weight_layers: int
     schema: int = field(default=SCHEMA)
 
     def to_json(self) -> str:
@@ -323,6 +337,7 @@ class CostTable:
 _PAIRS = (
     ("run", "versions"),
     ("convention", "prices"),
+    ("convention", "layer_prices"),
     ("layers", "attributes"),
     ("", "containers"),
     ("coverage", "counted"),
@@ -342,7 +357,8 @@ def _read(data: Mapping[str, Any]) -> CostTable:
     run["aliases"] = tuple(run["aliases"])
     run["versions"] = _pairs(run["versions"])
     convention = dict(data["convention"])
-    convention["prices"] = _pairs(convention["prices"])
+    for key in ("prices", "layer_prices"):
+        convention[key] = _pairs(convention[key])
     coverage = {key: _pairs(value) for key, value in data["coverage"].items()}
     return CostTable(
         run=RunInfo(**run),
@@ -352,6 +368,7 @@ def _read(data: Mapping[str, Any]) -> CostTable:
         totals=Totals(**{key: _int(value) for key, value in data["totals"].items()}),
         memory=tuple(MemoryLine(**line) for line in data["memory"]),
         coverage=Coverage(**coverage),
+        weight_layers=_int(data["weight_layers"]),
         schema=_int(data["schema"]),
     )
 

@@ -19,4 +19,5 @@ def models(pattern: str) -> None:
         raise ModelError(f"no model of the zoo matches {pattern!r}; 'vggcost models' lists all of them")
     width = max(len(variant.name) for variant in found)
     for variant in found:
-        print(f"{variant.name:<{width}}  {variant.title}; {variant.paper}; also {', '.join(variant.aliases)}")
+        also = f"; also {', '.join(variant.aliases)}" if variant.aliases else ""
+        print(f"{variant.name:<{width}}  {variant.title}; {variant.paper}{also}")

@@ -8,6 +8,11 @@ from vggcost.units import did_you_mean
 
 __all__ = ["CONVENTIONS", "convention"]
 
+
+def _prices(**rules: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(rules.items()))
+
+
 CONVENTIONS: dict[str, Convention] = {
     "torch": Convention(
         name="torch",
@@ -28,24 +33,45 @@ CONVENTIONS: dict[str, Convention] = {
             "it is made of; backward: pooling 1, softmax 4, normalisation 10 per element; moving data 0."
         ),
         bias=True,
-        prices=tuple(
-            sorted(
-                {
-                    "elementwise": "one",
-                    "reduce": "one per input",
-                    "loss": "one",
-                    "max_pool": "comparisons",
-                    "avg_pool": "window",
-                    "adaptive_pool": "one per input",
-                    "pool_backward": "one per input",
-                    "batch_norm": "batch norm",
-                    "norm": "norm",
-                    "norm_backward": "ten",
-                    "softmax": "five",
-                    "softmax_backward": "four",
-                }.items()
-            )
+        prices=_prices(
+            activation="one",
+            elementwise="one",
+            reduce="one per input",
+            loss="one",
+            max_pool="comparisons",
+            avg_pool="window",
+            adaptive_pool="one per input",
+            pool_backward="one per input",
+            batch_norm="batch norm",
+            norm="norm",
+            norm_backward="ten",
+            softmax="five",
+            softmax_backward="four",
         ),
+        exhaustive=True,
+    ),
+    "fvcore": Convention(
+        name="fvcore",
+        flops_per_mac=1,
+        sentence=(
+            "As fvcore's FlopCountAnalysis, which calls one multiply-accumulate one flop: 1 per multiply-accumulate of "
+            "convolutions, linear layers and matrix products, 2 per element of BatchNorm in inference (1 without "
+            "scale), 5 per element of other normalisation (4 without scale), 1 per input element of adaptive average "
+            "pooling; everything else 0."
+        ),
+        prices=_prices(batch_norm="affine two", norm="affine five", adaptive_pool="one per input"),
+    ),
+    "convnet-burden": Convention(
+        name="convnet-burden",
+        flops_per_mac=1,
+        sentence=(
+            "As albanie/convnet-burden: 1 per multiply-accumulate and 1 per output element for the bias, ReLU 2 per "
+            "element, pooling 2 per output element times the area of its stride, LRN out + (2 + 2·C)·H·W; "
+            "BatchNorm, dropout, softmax and concatenation 0."
+        ),
+        bias=True,
+        prices=_prices(activation="two", max_pool="stride", avg_pool="stride"),
+        layer_prices=(("LocalResponseNorm", "lrn"),),
     ),
 }
 

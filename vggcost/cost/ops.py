@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from math import prod
 
 from vggcost.cost.macs import MACS
-from vggcost.records import Convention, OpRecord
+from vggcost.records import Convention, ModuleRecord, OpRecord
 
-__all__ = ["PRICES", "group_of", "priced", "status_of"]
+__all__ = ["PRICES", "group_of", "layer_priced", "priced", "status_of"]
 
 _GROUPS: dict[str, str] = {
     # Data is moved, made or looked up; nothing is computed. Free everywhere.
@@ -33,13 +33,15 @@ _GROUPS: dict[str, str] = {
         _reshape_copy _unsafe_index _unsafe_index_put one_hot _local_scalar_dense equal is_same_size
     """,
     "sort": "argmax argmin argsort kthvalue median msort nanmedian searchsorted sort topk unique_dim _unique2",
+    "activation": """
+        _prelu_kernel celu elu gelu glu hardsigmoid hardswish hardtanh leaky_relu log_sigmoid_forward mish prelu
+        relu relu6 rrelu_with_noise selu sigmoid silu softplus softshrink tanh threshold
+    """,
     "elementwise": """
-        _fused_dropout _prelu_kernel _prelu_kernel_backward _weight_norm_interface
-        _weight_norm_interface_backward celu dropout elu elu_backward gelu gelu_backward glu glu_backward
-        hardsigmoid hardsigmoid_backward hardswish hardswish_backward hardtanh hardtanh_backward leaky_relu
-        leaky_relu_backward log_sigmoid_backward log_sigmoid_forward mish mish_backward native_dropout
-        native_dropout_backward prelu relu6 rrelu_with_noise silu silu_backward softplus softplus_backward
-        softshrink threshold threshold_backward rsub masked_fill masked_fill_
+        _fused_dropout _prelu_kernel_backward _weight_norm_interface _weight_norm_interface_backward dropout
+        elu_backward gelu_backward glu_backward hardsigmoid_backward hardswish_backward hardtanh_backward
+        leaky_relu_backward log_sigmoid_backward masked_fill mish_backward native_dropout native_dropout_backward
+        rsub sigmoid_backward silu_backward softplus_backward tanh_backward threshold_backward
     """,
     "reduce": """
         all any amax amin aminmax count_nonzero cummax cummin cumprod cumsum cumsum_ linalg_vector_norm
@@ -88,21 +90,22 @@ def group_of(op: OpRecord) -> str | None:
         return "matmul"
     if op.nature == "view":
         return "view"
+    if op.op == "aten.mean" and op.get("dim") == (-1, -2) and op.get("keepdim"):
+        return "adaptive_pool"  # how torch dispatches adaptive average pooling to 1×1
     name = op.op if op.op in _GROUP_OF else op.op.rstrip("_")
     return _GROUP_OF.get(name) or ("elementwise" if op.nature == "pointwise" else None)
 
 
-def status_of(op: OpRecord, convention: Convention) -> str:
-    """Say whether a convention counts an op, has it free by rule, or does not know it."""
+def status_of(op: OpRecord, kind: str, convention: Convention) -> str:
+    """Say whether a convention counts an op of a kind of layer, has it free by rule, or does not know it."""
     group = group_of(op)
     if group == "matmul":
         return "counted"
     if group is None:
         return "unknown"
-    prices = dict(convention.prices)
-    if group in prices:
+    if group in dict(convention.prices) or (kind in dict(convention.layer_prices) and group != "view"):
         return "counted"
-    return "free" if group in _ALWAYS_FREE or not prices else "unknown"
+    return "unknown" if convention.exhaustive and group not in _ALWAYS_FREE else "free"
 
 
 def _per_output(op: OpRecord) -> int:
@@ -120,6 +123,11 @@ def _kernel_area(op: OpRecord) -> int:
     return area
 
 
+def _stride_area(op: OpRecord) -> int:
+    stride = op.get("stride") or op.get("kernel_size", (1,))
+    return stride[0] ** 2 if len(stride) == 1 else prod(stride)
+
+
 def _norm(op: OpRecord) -> int:
     return (8 if len(op.input_shapes) > 1 else 6) * _per_input(op)
 
@@ -127,6 +135,16 @@ def _norm(op: OpRecord) -> int:
 def _batch_norm(op: OpRecord) -> int:
     training = op.get("training", op.op.endswith(("_legit", "_with_update")))
     return _norm(op) if training else 2 * _per_input(op)
+
+
+def _affine_two(op: OpRecord) -> int:
+    """Fvcore's BatchNorm in inference; besides the input there are two statistics, and scale and shift."""
+    return _per_input(op) * (2 if len(op.input_shapes) > 3 else 1)
+
+
+def _affine_five(op: OpRecord) -> int:
+    """Fvcore's other norms."""
+    return _per_input(op) * (5 if len(op.input_shapes) > 1 else 4)
 
 
 PRICES: Mapping[str, tuple[Callable[[OpRecord], int], str]] = {
@@ -137,6 +155,16 @@ PRICES: Mapping[str, tuple[Callable[[OpRecord], int], str]] = {
     "batch norm": (_batch_norm, "2 per element in inference, 8 in training (6 without scale and shift)"),
     "norm": (_norm, "8 per element (6 without scale and shift)"),
     "ten": (lambda op: 10 * _per_input(op), "10 per element"),
+    "two": (lambda op: 2 * _per_output(op), "2 per output element"),
+    "stride": (lambda op: 2 * _per_output(op) * _stride_area(op), "2 per output element and position of the stride"),
+    "affine two": (
+        _affine_two,
+        "2 per element, 1 without scale",
+    ),
+    "affine five": (
+        _affine_five,
+        "5 per element, 4 without scale",
+    ),
     "five": (lambda op: 5 * _per_output(op), "5 per element"),
     "four": (lambda op: 4 * _per_output(op), "4 per element"),
 }
@@ -149,6 +177,21 @@ def priced(op: OpRecord, convention: Convention) -> int:
         return _bias(op) if convention.bias else 0
     rule = dict(convention.prices).get(group or "")
     return PRICES[rule][0](op) if rule else 0
+
+
+def _lrn(module: ModuleRecord) -> int:
+    """convnet-burden's price of LRN: `out + (2 + 2·C)·H·W` for each image."""
+    batch, channels, *sizes = module.output_shapes[0]
+    return batch * (prod((channels, *sizes)) + (2 + 2 * channels) * prod(sizes))
+
+
+LAYER_PRICES: Mapping[str, Callable[[ModuleRecord], int]] = {"lrn": _lrn}
+
+
+def layer_priced(module: ModuleRecord, convention: Convention) -> int | None:
+    """Return the FLOPs of a whole layer where the convention prices its kind, None elsewhere."""
+    rule = dict(convention.layer_prices).get(module.kind)
+    return LAYER_PRICES[rule](module) if rule else None
 
 
 def _bias(op: OpRecord) -> int:

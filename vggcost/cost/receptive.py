@@ -38,7 +38,7 @@ def extent(values: tuple[int, ...] | None) -> Extent:
 
 
 _WINDOWS = ("aten.convolution", "aten._convolution", "aten.cudnn_convolution")
-_SAME = ("elementwise", "batch_norm", "norm", "softmax", "move")
+_SAME = ("activation", "elementwise", "batch_norm", "norm", "softmax", "move")
 # Moves that keep every element at its place; the others shuffle positions.
 _KEEPS = (
     "cat clone copy _to_copy where masked_fill stack empty_like zeros_like ones_like full_like bernoulli bernoulli_"
@@ -91,7 +91,7 @@ def _next(op: OpRecord, sources: list[Geometry]) -> Geometry | None:
         kernel = _last(op.get("kernel_size", (1,)), len(first.field))
         stride = op.get("stride") or kernel
         return _window(first, out, kernel, _last(stride, len(first.field)), op.get("dilation", (1,)))
-    if group == "adaptive_pool" or (group == "reduce" and op.op == "aten.mean"):
+    if group == "adaptive_pool" or op.op == "aten.mean":
         return _reduced(op, first, out)
     if op.op in ("aten.mm", "aten.addmm"):
         return _product(op, first)

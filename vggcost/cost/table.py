@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from math import prod
 from typing import Any
 
 from vggcost.cost.macs import macs_of, working_of
-from vggcost.cost.ops import group_of, priced, status_of
+from vggcost.cost.ops import group_of, layer_priced, priced, status_of
 from vggcost.cost.receptive import extent, geometries
 from vggcost.records import (
     Convention,
@@ -57,15 +56,30 @@ def cost_table(trace: Trace, convention: Convention, training: Trace | None = No
         containers=tuple(sorted(containers.items())),
         totals=totals,
         memory=_memory(trace, totals, distinct, trace if trace.run.mode == "training" else training),
-        coverage=_coverage(trace.ops, convention),
+        coverage=_coverage(trace, convention),
+        weight_layers=_weight_layers(trace),
     )  # fmt: skip
 
 
-def _coverage(ops: Iterable[OpRecord], convention: Convention) -> Coverage:
+def _coverage(trace: Trace, convention: Convention) -> Coverage:
     found: dict[str, Counter[str]] = {"counted": Counter(), "free": Counter(), "unknown": Counter()}
-    for op in ops:
-        found[status_of(op, convention)][op.op] += 1
+    for op in trace.ops:
+        kind = trace.modules[op.module].kind if op.module != OUTSIDE else ""
+        found[status_of(op, kind, convention)][op.op] += 1
     return Coverage(*(tuple(sorted(found[status].items())) for status in ("counted", "free", "unknown")))
+
+
+def _weight_layers(trace: Trace) -> int:
+    """The depth as papers give it: the most products with parameters on one path through the forward pass."""
+    depth: dict[int, int] = {}
+    for op in trace.ops:
+        if op.phase != "forward" or op.nature == "view":
+            continue
+        weighted = group_of(op) == "matmul" and any(trace.storages[i].role == "param" for i in op.inputs)
+        level = max((depth.get(i, 0) for i in op.inputs), default=0) + weighted
+        for output in op.outputs:
+            depth[output] = max(depth.get(output, 0), level)
+    return max(depth.values(), default=0)
 
 
 def _layers(trace: Trace, convention: Convention) -> tuple[tuple[LayerCost, ...], list[int]]:
@@ -173,9 +187,11 @@ def _row(
 ) -> LayerCost:
     sums: Counter[str] = Counter()
     worked = []
+    whole = layer_priced(module, convention)
+    sums["flops"] = whole or 0
     for op in ops:
         macs = macs_of(op)
-        flops = convention.flops_per_mac * macs + priced(op, convention)
+        flops = 0 if whole is not None else convention.flops_per_mac * macs + priced(op, convention)
         forward = op.phase == "forward"
         sums["macs" if forward else "backward_macs"] += macs
         sums["flops" if forward else "backward_flops"] += flops

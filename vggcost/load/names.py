@@ -62,7 +62,7 @@ def load(name: str, options: dict[str, Any] | None = None) -> Loaded:
     if variant is not None:
         from vggcost.zoo.network import build
 
-        side = options.get("image_size", 224)
+        side = options.get("image_size") or variant.image_size
         with _meta():
             net = build(variant, options)
         return Loaded(net, variant.name, variant.title, variant.aliases, "zoo", f"3x{side}x{side}")

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["FACTS", "Fact", "facts_of"]
+from vggcost.zoo.names import find
+
+__all__ = ["FACTS", "ONE_CROP", "ONE_NET", "Fact", "facts_of", "title_of"]
+
+ONE_CROP = "one net, one central crop"
+ONE_NET = "one net, its authors' own protocol"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +64,31 @@ e  [256;512]  256,384,512  24.8  7.5
 """
 # millions of parameters (Table 2)
 _PARAMS = "a 133, a-lrn 133, b 133, c 134, d 138, e 144"
-# top-5 by the authors' protocol, top-1 and top-5 of the converted nets on one central crop
-_FAST = """
-f       16.7  41.1  18.8
-m       13.7  37.3  15.9
-m-2048  13.5  37.1  15.8
-m-1024  13.7  37.8  16.1
-m-128   15.6  40.8  18.4
-s       13.1  36.7  15.3
+# top-5 by the authors' own protocol
+_FAST = "f 16.7, m 13.7, m-2048 13.5, m-1024 13.7, m-128 15.6, s 13.1"
+# net, top-1 and top-5 error on one central crop, images/s on a Titan X with cuDNN 5.1
+_ONE_CROP = """
+vgg-f       41.1  18.8  1118.9
+vgg-m       37.3  15.9  1025.1
+vgg-m-2048  37.1  15.8   984.2
+vgg-m-1024  37.8  16.1   958.5
+vgg-m-128   40.8  18.4  1031.3
+vgg-s       36.7  15.3   560.1
+vgg-d       28.5   9.9   200.2
+vgg-e       28.7   9.9   166.2
+alexnet     42.6  19.6  1379.8
+googlenet   34.2  12.9   770.6
+resnet-50   24.6   7.7   396.3
+resnet-101  23.4   7.0   247.3
+resnet-152  23.0   6.7   172.5
 """
-_DEEP_MATCONVNET = """
-d  28.5  9.9
-e  28.7  9.9
+# The winners of ILSVRC and VGG, one net each: weight layers, top-1 and top-5 error, "-" where not published
+_ONE_NET = """
+alexnet     8  40.7  18.2  Krizhevsky, Sutskever & Hinton 2012, as quoted in arXiv:1409.1556v6, Table 7
+zfnet       8  37.5  16.0  Zeiler & Fergus 2013, as quoted in arXiv:1409.1556v6, Table 7
+vgg-e      19  24.4   7.1  Simonyan & Zisserman 2014, arXiv:1409.1556v6, Table 5
+googlenet  22     -   7.9  Szegedy et al. 2014, as quoted in arXiv:1409.1556v6, Table 7
+resnet-152 152 19.38  4.49 He et al. 2015, arXiv:1512.03385, Table 4
 """
 # net, top-1 and top-5 accuracy as torchvision prints them
 _BATCH_NORM = """
@@ -96,17 +114,33 @@ def _all() -> Iterator[Fact]:
         for net, train, test, top1, top5 in _rows(table):
             protocol = f"dense evaluation, S={train}, Q={test}"
             yield from _errors(f"vgg-{net}", top1, top5, protocol, f"{_VGG}, Table {number}")
-    for net, authors_top5, top1, top5 in _rows(_FAST):
-        yield Fact(f"vgg-{net}", "top-5 error", authors_top5, "%", "authors' protocol", _CHATFIELD)
-        yield from _errors(f"vgg-{net}", top1, top5, "one central crop, 224×224", _MATCONVNET)
-    for net, top1, top5 in _rows(_DEEP_MATCONVNET):
-        yield from _errors(f"vgg-{net}", top1, top5, "one central crop, 224×224", _MATCONVNET)
+    for entry in _FAST.split(", "):
+        net, top5 = entry.split()
+        yield Fact(f"vgg-{net}", "top-5 error", top5, "%", "authors' protocol", _CHATFIELD)
+    for net, top1, top5, speed in _rows(_ONE_CROP):
+        yield from _errors(net, top1, top5, ONE_CROP, _MATCONVNET)
+        yield Fact(net, "images/s", speed, "images/s", "Titan X, cuDNN 5.1", _MATCONVNET)
+    for line in _ONE_NET.strip().splitlines():
+        net, depth, top1, top5, source = line.split(None, 4)
+        yield Fact(net, "weight layers", depth, "layers", "", source)
+        for quantity, value in (("top-1 error", top1), ("top-5 error", top5)):
+            if value != "-":
+                yield Fact(net, quantity, value, "%", ONE_NET, source)
     for net, top1, top5 in _rows(_BATCH_NORM):
         for quantity, value in (("top-1 accuracy", top1), ("top-5 accuracy", top5)):
-            yield Fact(f"vgg-{net}", quantity, value, "%", "one central crop, 224×224", _TORCHVISION)
+            yield Fact(f"vgg-{net}", quantity, value, "%", ONE_CROP, _TORCHVISION)
 
 
 FACTS: tuple[Fact, ...] = tuple(_all())
+
+
+_UNBUILT = {"zfnet": "ZFNet"}  # published errors, but no full definition to count
+
+
+def title_of(model: str) -> str:
+    """Return a short name: `VGG-16`, `ZFNet`."""
+    variant = find(model)
+    return _UNBUILT[model] if variant is None else variant.title.partition(" (")[0]
 
 
 def facts_of(model: str) -> tuple[Fact, ...]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from vggcost.errors import InputError, OptionError
 from vggcost.units import did_you_mean
+from vggcost.zoo.branching import GoogLeNet, ResNet
 from vggcost.zoo.variants import Conv, Pool, Variant
 
 __all__ = ["ConvNet", "Options", "build", "map_sizes"]
@@ -24,15 +25,22 @@ class Options:
         classes: outputs of the last layer.
         ceil_mode: round the output sizes of pools up; None: as the published net does.
         dropout: probability of dropout after the hidden fully connected layers.
-        image_size: side of the square image, in pixels, that fc6 is built for.
+        image_size: side of the square image, in pixels, that fc6 is built for; None: as published.
+        features: leave the fully connected layers out, so that any image fits.
     """
 
     classes: int = 1000
     ceil_mode: bool | None = None
     dropout: float = 0.5
-    image_size: int = 224
+    image_size: int | None = None
+    features: bool = False
 
 
+_KNOWN = {
+    "chain": ("classes", "ceil_mode", "dropout", "image_size", "features"),
+    "inception": ("classes", "ceil_mode", "dropout"),
+    "residual": ("classes",),
+}
 _SYNONYMS = {"num_classes": "classes", "ceil": "ceil_mode", "ceil_pooling": "ceil_mode"}
 
 
@@ -43,7 +51,7 @@ def read_options(variant: Variant, given: dict[str, Any]) -> Options:
         OptionError: an option is unknown, of the wrong type or out of range.
     """
     options = {_SYNONYMS.get(key, key): value for key, value in given.items()}
-    known = list(Options.__dataclass_fields__)
+    known = _KNOWN[variant.kind]
     for key, value in options.items():
         if key not in known:
             raise OptionError(
@@ -52,8 +60,8 @@ def read_options(variant: Variant, given: dict[str, Any]) -> Options:
         whole = isinstance(value, int) and not isinstance(value, bool)
         if key in ("classes", "image_size") and not (whole and value > 0):
             raise OptionError(f"{key} must be a whole number above 0, not {value!r}")
-        if key == "ceil_mode" and not (value is None or isinstance(value, bool)):
-            raise OptionError(f"ceil_mode must be true or false, not {value!r}")
+        if key in ("ceil_mode", "features") and not isinstance(value, bool):
+            raise OptionError(f"{key} must be true or false, not {value!r}")
         if key == "dropout" and not ((whole or isinstance(value, float)) and 0 <= value <= 1):
             raise OptionError(f"dropout must lie between 0 and 1, not {value!r}")
     return Options(**options)
@@ -76,7 +84,7 @@ def map_sizes(variant: Variant, side: int, ceil_mode: bool) -> Iterator[tuple[st
         if side < 1:
             raise InputError(
                 f"image_size is too small for {variant.name}: the map vanishes at {name}; "
-                f"choose a larger one (the published net has 224)"
+                f"choose a larger one (the published net has {variant.image_size})"
             )
         yield name, side
 
@@ -91,11 +99,12 @@ class ConvNet(nn.Module):
     def __init__(self, variant: Variant, options: Options) -> None:
         super().__init__()
         ceil_mode = variant.ceil_mode if options.ceil_mode is None else options.ceil_mode
-        side = [size for _, size in map_sizes(variant, options.image_size, ceil_mode)][-1]
         channels = 3
         for layer in (layer for block in variant.blocks for layer in block):
             if isinstance(layer, Conv):
-                conv = nn.Conv2d(channels, layer.channels, layer.kernel, layer.stride, layer.padding)
+                conv = nn.Conv2d(
+                    channels, layer.channels, layer.kernel, layer.stride, layer.padding, groups=layer.groups
+                )
                 self.add_module(f"conv{layer.name}", conv)
                 if variant.batch_norm:
                     self.add_module(f"bn{layer.name}", nn.BatchNorm2d(layer.channels))
@@ -104,7 +113,10 @@ class ConvNet(nn.Module):
             elif isinstance(layer, Pool):
                 self.add_module(layer.name, nn.MaxPool2d(layer.kernel, layer.stride, ceil_mode=ceil_mode))
             else:
-                self.add_module(layer.name, nn.LocalResponseNorm(5, alpha=variant.lrn_alpha, beta=0.75, k=2.0))
+                self.add_module(layer.name, nn.LocalResponseNorm(5, variant.lrn[0], beta=0.75, k=variant.lrn[1]))
+        if options.features:
+            return
+        side = [size for _, size in map_sizes(variant, options.image_size or variant.image_size, ceil_mode)][-1]
         width = channels * side * side
         for number, hidden in enumerate(variant.hidden, 6):
             self.add_module(f"fc{number}", nn.Linear(width, hidden))
@@ -125,15 +137,21 @@ class ConvNet(nn.Module):
         return x
 
 
-def build(variant: Variant, options: dict[str, Any]) -> ConvNet:
+def build(variant: Variant, options: dict[str, Any]) -> nn.Module:
     """Build a variant on the current default device.
 
     Args:
         variant: a line of the zoo's table.
-        options: what `-k` gave: classes, ceil_mode, dropout, image_size.
+        options: what `-k` gave; see `Options`.
 
     Raises:
         OptionError: an option is unknown or out of range.
         InputError: `image_size` is too small for the net.
     """
-    return ConvNet(variant, read_options(variant, options))
+    chosen = read_options(variant, options)
+    if variant.kind == "residual":
+        return ResNet(variant, chosen.classes)
+    if variant.kind == "inception":
+        ceil_mode = variant.ceil_mode if chosen.ceil_mode is None else chosen.ceil_mode
+        return GoogLeNet(variant, chosen.classes, ceil_mode, options.get("dropout", 0.4))
+    return ConvNet(variant, chosen)
