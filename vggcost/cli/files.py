@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from contextlib import suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from vggcost.errors import FileError
 
-__all__ = ["write"]
+__all__ = ["file_name", "write"]
 
 
 def write(target: str, text: str) -> None:
@@ -64,3 +65,9 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def file_name(model: str) -> str:
+    """Turn a model's name into a file's: `./net.py:make` becomes `net-make`."""
+    name = model.replace(".py:", ":").lower() if ":" not in model else model.replace(".py:", ":")
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model"

@@ -20,6 +20,9 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "report": "What a model costs, layer by layer.",
+    "compare": "Several models side by side.",
+    "diff": "Which layers account for the difference between two models.",
+    "stack": "One k×k convolution against a stack of 3×3.",
     "models": "List the models of the zoo.",
 }
 

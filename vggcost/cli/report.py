@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ast
-import re
 import sys
-from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
-from vggcost.errors import FileError, OptionError, TableError
-from vggcost.records import CostTable
+from vggcost.cli.sources import read_table
+from vggcost.errors import OptionError
 
 __all__ = ["report"]
 
@@ -65,18 +63,18 @@ def report(
         raise click.UsageError(f"--html and --format {format_} contradict each other; give one of them")
     form = "html" if as_html else format_ or "table"
     if saved is not None:
-        table = _read(saved)
+        table = read_table(saved)
     else:
         from vggcost import analyze
 
         assert model is not None
         table = analyze(model, shape, batch=batch, mode=mode, convention=convention, saved=True, **_options(options))
-    from vggcost.cli.files import write
+    from vggcost.cli.files import file_name, write
     from vggcost.report import render
 
     text = render(table, form, depth)
     name = model if model is not None else table.run.model
-    target = output or (f"{_file_name(name)}.html" if as_html else "-")
+    target = output or (f"{file_name(name)}.html" if as_html else "-")
     write(target, text)
     unknown = table.coverage.unknown
     if unknown:
@@ -86,18 +84,6 @@ def report(
             file=sys.stderr,
         )
     return 1 if strict and unknown else 0
-
-
-def _read(path: str) -> CostTable:
-    try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        return CostTable.from_json(data.decode("utf-8"))
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise TableError(f"{path}: not text; give a file written by 'vggcost report --format json'") from None
-    except TableError as error:
-        raise TableError(f"{path}: {error}") from None
 
 
 def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -116,9 +102,3 @@ def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
     if clash:
         raise OptionError(f"-k {clash.pop()} is vggcost's own word; a factory's argument cannot have this name")
     return options
-
-
-def _file_name(model: str) -> str:
-    """Turn a model's name into a file's: `./net.py:make` becomes `net-make`."""
-    name = model.replace(".py:", ":").lower() if ":" not in model else model.replace(".py:", ":")
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "model"

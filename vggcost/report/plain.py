@@ -8,7 +8,7 @@ import io
 from vggcost.records import CostTable
 from vggcost.report.view import fold, layer_name
 
-__all__ = ["csv_text", "json_text"]
+__all__ = ["csv_text", "json_text", "safe"]
 
 _FIELDS = (
     "kind call output_shape params weights biases trainable param_bytes macs flops backward_macs backward_flops "
@@ -27,11 +27,12 @@ def csv_text(table: CostTable, depth: int | None = None) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["path", *_FIELDS])
     for layer in fold(table, depth):
-        writer.writerow([_cell(layer.path or layer_name(layer)), *(_cell(getattr(layer, name)) for name in _FIELDS)])
+        writer.writerow([safe(layer.path or layer_name(layer)), *(safe(getattr(layer, name)) for name in _FIELDS)])
     return out.getvalue()
 
 
-def _cell(value: object) -> object:
+def safe(value: object) -> object:
+    """Make a CSV cell that no spreadsheet runs as a formula."""
     if isinstance(value, tuple):
         return "x".join(str(item) for item in value)
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):

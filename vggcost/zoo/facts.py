@@ -6,6 +6,7 @@ None of these figures is used in a computation.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -134,13 +135,19 @@ def _all() -> Iterator[Fact]:
 FACTS: tuple[Fact, ...] = tuple(_all())
 
 
+_DEPTH = re.compile(r"vgg(\d+)(-bn|-lrn|-1x1)?$")
 _UNBUILT = {"zfnet": "ZFNet"}  # published errors, but no full definition to count
 
 
 def title_of(model: str) -> str:
-    """Return a short name: `VGG-16`, `ZFNet`."""
+    """Return a short name: `VGG-S`, `VGG-D (16)`, `ResNet-152`, `ZFNet`."""
     variant = find(model)
-    return _UNBUILT[model] if variant is None else variant.title.partition(" (")[0]
+    if variant is None:
+        return _UNBUILT[model]
+    if not variant.name.startswith("vgg-"):
+        return variant.title.partition(" (")[0]
+    depth = next((found[1] for alias in variant.aliases if (found := _DEPTH.match(alias))), None)
+    return variant.name.upper() + (f" ({depth})" if depth else "")
 
 
 def facts_of(model: str) -> tuple[Fact, ...]:

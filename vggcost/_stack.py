@@ -1,0 +1,106 @@
+"""One k×k convolution against a stack of 3×3, on paper and traced; both must agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vggcost.cost.stack import Side, StackForm, break_even, side_of, stack_form
+from vggcost.errors import OptionError, VggcostError
+
+__all__ = ["StackComparison", "compare_stack"]
+
+
+@dataclass(frozen=True, slots=True)
+class StackComparison:
+    """Both sides as traced, after they were found equal to the closed forms."""
+
+    form: StackForm
+    channels: int
+    in_channels: int
+    size: int
+    bias: bool
+    relu: bool
+    same: bool
+    single: Side
+    stack: Side
+
+    @property
+    def break_even(self) -> float | None:
+        """C_out/C_in above which the stack is no longer the cheaper one."""
+        ratio = break_even(self.form.kernel)
+        return None if ratio is None else float(ratio)
+
+
+def compare_stack(
+    kernel: int = 7,
+    channels: int = 512,
+    in_channels: int | None = None,
+    size: int = 14,
+    *,
+    bias: bool = False,
+    relu: bool = True,
+    same: bool = True,
+) -> StackComparison:
+    """Compare one k×k convolution with the stack of 3×3 that has the same receptive field.
+
+    Args:
+        kernel: k, odd.
+        channels: C, the output channels of every layer.
+        in_channels: input channels; None: C.
+        size: side of the input map.
+        bias: whether the layers have biases.
+        relu: whether an in-place ReLU follows each layer.
+        same: pad so that the map keeps its size; otherwise do not pad.
+
+    Raises:
+        OptionError: an even kernel, or a size that makes no sense.
+
+    Example:
+        >>> compare_stack(7, 512, size=14).stack.weights
+        7077888
+    """
+    form = stack_form(kernel)
+    inputs = channels if in_channels is None else in_channels
+    for name, value in (("channels", channels), ("in-channels", inputs), ("size", size)):
+        if value < 1:
+            raise OptionError(f"--{name} must be 1 or more, not {value}")
+    sides = []
+    for k, layers in ((kernel, 1), (3, form.layers)):
+        paper = side_of(k, layers, channels, inputs, size, bias=bias, relu=relu, same=same)
+        traced = _traced(k, layers, channels, inputs, size, bias, relu, same)
+        if paper != traced:
+            raise VggcostError(f"closed form and trace differ, which is a bug of vggcost: {paper} and {traced}")
+        sides.append(traced)
+    return StackComparison(form, channels, inputs, size, bias, relu, same, *sides)
+
+
+def _traced(k: int, layers: int, channels: int, inputs: int, size: int, bias: bool, relu: bool, same: bool) -> Side:
+    import torch
+    from torch import nn
+
+    from vggcost import analyze
+
+    modules: list[nn.Module] = []
+    with torch.device("meta"):
+        for layer in range(layers):
+            width = channels if layer else inputs
+            modules.append(nn.Conv2d(width, channels, k, padding=k // 2 if same else 0, bias=bias))
+            modules += [nn.ReLU(inplace=True)] if relu else []
+        net = nn.Sequential(*modules)
+    table = analyze(net, f"{inputs}x{size}x{size}", mode="training")
+    convs = [row for row in table.layers if row.conv_activations]
+    # What the loss keeps is not the layers'; nor, with ReLU, the input, which the ReLU before keeps.
+    saved = sum(row.saved_bytes for row in table.layers if row.path != "(loss)")
+    saved -= 4 * inputs * size * size if relu else 0
+    field = convs[-1].receptive_field
+    assert isinstance(field, int)
+    return Side(
+        weights=table.totals.weights,
+        params=table.totals.params,
+        macs=table.totals.macs,
+        activations=table.totals.conv_activations,
+        saved_bytes=saved,
+        receptive_field=field,
+        nonlinearities=sum(row.kind == "ReLU" for row in table.layers),
+        output_size=convs[-1].output_shape[-1],
+    )

@@ -1,0 +1,68 @@
+"""`vggcost compare`: several models side by side."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from vggcost.cli.sources import table_of
+from vggcost.errors import OptionError
+from vggcost.units import did_you_mean
+from vggcost.zoo import FAMILIES
+
+__all__ = ["compare"]
+
+_FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="MODEL...")
+@click.option("--family", help=f"A family of the zoo: {', '.join(FAMILIES)}.")
+@click.option("-i", "--input", "shape", metavar="SHAPE", help="Input without the batch, for all models.")
+@click.option("-b", "--batch", type=int, default=1, show_default=True, help="Batch size N.")
+@click.option("--mode", default="inference", show_default=True, help="inference or training.")
+@click.option("--convention", default="torch", show_default=True, help="What counts as a FLOP.")
+@click.option("--columns", metavar="A,B,…", help="Columns, in order; 'all' for all of them.")
+@click.option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN puts the largest first.")
+@click.option("--baseline", metavar="MODEL", help="Give ratios to this model.")
+@click.option(
+    "--allow-different-inputs", is_flag=True, help="Give ratios although inputs, modes or conventions differ."
+)
+@click.option("--format", "format_", type=click.Choice(_FORMATS), help="Form of the comparison.  [default: table]")
+@click.option("--html", "as_html", is_flag=True, help="Short for --format html -o NAME.html.")
+@click.option("-o", "--output", metavar="FILE", help="Where to write; - is standard output.  [default: -]")
+def compare(
+    models: tuple[str, ...],
+    family: str | None,
+    shape: str | None,
+    batch: int,
+    mode: str,
+    convention: str,
+    columns: str | None,
+    sort: str | None,
+    baseline: str | None,
+    allow_different_inputs: bool,
+    format_: str | None,
+    as_html: bool,
+    output: str | None,
+) -> None:
+    """Put MODELs side by side: names as for report, or tables saved as FILE.json (these need no torch)."""
+    if family is not None and family not in FAMILIES:
+        raise OptionError(f"no family {family!r}{did_you_mean(family, FAMILIES)}; families: {', '.join(FAMILIES)}")
+    names = [*(FAMILIES[family] if family else ()), *models]
+    if not names:
+        raise click.UsageError("give models to compare, or --family")
+    if as_html and format_ not in (None, "html"):
+        raise click.UsageError(f"--html and --format {format_} contradict each other; give one of them")
+    from vggcost.cli.files import file_name, write
+    from vggcost.report.compare_text import render_comparison
+    from vggcost.report.comparison import COLUMNS, DEFAULT_COLUMNS
+    from vggcost.report.comparison import compare as side_by_side
+
+    chosen = list(COLUMNS) if columns == "all" else columns.split(",") if columns else DEFAULT_COLUMNS
+    # A wrong column is found before anything is traced.
+    side_by_side([], chosen, sort)
+    tables = [table_of(name, shape, batch=batch, mode=mode, convention=convention) for name in names]
+    result = side_by_side(tables, chosen, sort, baseline, allow_different_inputs)
+    form = "html" if as_html else format_ or "table"
+    default = f"{family or '-'.join(file_name(name) for name in names[:4])}.html" if as_html else "-"
+    write(output or default, render_comparison(result, form))

@@ -1,0 +1,84 @@
+"""The convolutions of each block side by side, as in Table 1 of the VGG paper, with the cost under each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vggcost.records import CostTable, LayerCost
+from vggcost.report.comparison import block_of
+from vggcost.units import human_count
+
+__all__ = ["Block", "blocks_of", "grid", "shares"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The layers of a net that work at one stride: `conv3-64` is a 3×3 convolution with 64 filters."""
+
+    layers: tuple[str, ...]
+    params: int
+    macs: int
+
+
+def blocks_of(table: CostTable) -> dict[str, Block]:
+    """Group a net's layers with weights by the stride of their map; the fully connected ones are `fc`."""
+    found: dict[str, list[LayerCost]] = {}
+    for layer in table.layers:
+        block = block_of(layer)
+        if block is not None:
+            found.setdefault(block, []).append(layer)
+    return {
+        name: Block(
+            tuple(_entry(layer) for layer in layers), sum(x.params for x in layers), sum(x.macs for x in layers)
+        )
+        for name, layers in found.items()
+    }
+
+
+def _entry(layer: LayerCost) -> str:
+    attributes: dict[str, Any] = dict(layer.attributes)
+    out = layer.output_shape[1] if len(layer.output_shape) > 1 else 0
+    kernel = attributes.get("kernel_size")
+    if not kernel:
+        return f"FC-{out}"
+    size = str(kernel[0]) if len(set(kernel)) == 1 else "×".join(map(str, kernel))
+    groups = attributes.get("groups", 1)
+    return f"conv{size}-{out}" + (f" ({groups} groups)" if groups > 1 else "")
+
+
+def order(names: Sequence[str]) -> list[str]:
+    """Strides by size, then what has none, then the fully connected layers."""
+    return sorted(names, key=lambda n: (n == "fc", n == "other", int(n) if n.isdigit() else 0))
+
+
+def grid(tables: Sequence[CostTable]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return for each block its cells, one a model: the layers, their params and MACs."""
+    nets = [blocks_of(table) for table in tables]
+    rows = []
+    for name in order(list({name for net in nets for name in net})):
+        cells = []
+        for net in nets:
+            block = net.get(name)
+            cells.append(
+                {"layers": _folded(block.layers), "params": human_count(block.params), "macs": human_count(block.macs)}
+                if block
+                else {"layers": [], "params": "", "macs": ""}
+            )
+        rows.append(("fully connected" if name == "fc" else f"stride {name}", cells))
+    return rows
+
+
+def _folded(layers: tuple[str, ...], limit: int = 8) -> list[str]:
+    """The layers in order; long blocks of repeated layers are summed up."""
+    if len(layers) <= limit:
+        return list(layers)
+    return [f"{layers.count(entry)} × {entry}" for entry in dict.fromkeys(layers)]
+
+
+def shares(tables: Sequence[CostTable], what: str) -> tuple[list[str], list[list[int]]]:
+    """Return the blocks' names and for each model its cost by block."""
+    nets = [blocks_of(table) for table in tables]
+    names = order(list({name for net in nets for name in net}))
+    return names, [[getattr(net[name], what) if name in net else 0 for name in names] for net in nets]

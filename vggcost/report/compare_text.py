@@ -1,0 +1,170 @@
+"""A comparison as a terminal table, Markdown, CSV, LaTeX and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+
+from vggcost.report.comparison import COLUMNS, Comparison, Row, Value
+from vggcost.report.markdown import escape
+from vggcost.report.plain import safe
+
+__all__ = ["COMPARE_FORMATS", "cell", "headers", "render_comparison"]
+
+
+def cell(row: Row, name: str) -> str:
+    """Write one value for a person, with its ratio and the mark of its footnote."""
+    value: Value = row.values[name]
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value
+    if name in ("top1_error", "top5_error"):
+        return f"{error(value)}{_superscript(row.mark)}"
+    text = f"{value:g}" if isinstance(value, float) else COLUMNS[name].write(value)
+    return f"{text} (×{row.ratios[name]:.2f})" if name in row.ratios else text
+
+
+def error(value: int | float) -> str:
+    """Write an error in percent with the digits it was published with, at least one."""
+    return f"{value:.1f}" if round(value, 1) == value else f"{value:g}"
+
+
+_SUPERSCRIPTS = dict(zip("abcdefghijklmnop", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖ", strict=True))
+
+
+def _superscript(mark: str) -> str:
+    return _SUPERSCRIPTS.get(mark, "")
+
+
+def headers(comparison: Comparison) -> list[str]:
+    """Titles of the columns."""
+    return ["model", *(COLUMNS[name].title for name in comparison.columns)]
+
+
+def _lines(comparison: Comparison) -> list[str]:
+    """What stands under a table: the baseline, the footnotes, what differs."""
+    first = comparison.tables[0]
+    size = f"{first.run.mode}, convention {first.convention.name}"
+    lines = [size] if not comparison.notes else []
+    if comparison.baseline:
+        lines.append(f"ratios to {comparison.baseline}")
+    lines += list(comparison.notes)
+    lines += [f"{_superscript(mark)} {text}" for mark, text in comparison.footnotes]
+    return lines
+
+
+def _table(comparison: Comparison) -> str:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, title in enumerate(headers(comparison)):
+        table.add_column(title, justify="right" if number else "left")
+    for row in comparison.rows:
+        table.add_row(Text(row.title), *(cell(row, name) for name in comparison.columns))
+    out = io.StringIO()
+    width = max(shutil.get_terminal_size((160, 24)).columns, 100)
+    console = Console(file=out, width=width, no_color=True, highlight=False)
+    console.print(table)
+    text = "\n".join(line.rstrip() for line in out.getvalue().splitlines() if line.strip())
+    return "\n".join([text, "", *_lines(comparison)]) + "\n"
+
+
+def markdown_table(comparison: Comparison) -> str:
+    """Write the comparison as a Markdown table with its footnotes."""
+    titles = headers(comparison)
+    rows = [titles, [":--", *["--:"] * (len(titles) - 1)]]
+    rows += [[escape(row.title), *(escape(cell(row, name)) for name in comparison.columns)] for row in comparison.rows]
+    body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([body, "", *(f"{escape(line)}  " for line in _lines(comparison))]).rstrip() + "\n"
+
+
+def _csv(comparison: Comparison) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    ratios = [name for name in comparison.columns if any(name in row.ratios for row in comparison.rows)]
+    errors = [name for name in comparison.columns if name in ("top1_error", "top5_error")]
+    sources = dict(comparison.footnotes)
+    writer.writerow(
+        [
+            "model",
+            "title",
+            *comparison.columns,
+            *(f"{name}_ratio" for name in ratios),
+            *(["errors_from"] if errors else []),
+        ]
+    )
+    for row in comparison.rows:
+        values = ["" if row.values[name] is None else row.values[name] for name in comparison.columns]
+        source = [sources.get(row.mark, "")] if errors else []
+        writer.writerow([safe(row.model), safe(row.title), *values, *(row.ratios[name] for name in ratios), *source])
+    return out.getvalue()
+
+
+def _latex(comparison: Comparison) -> str:
+    from vggcost.report.latex import escape as tex
+
+    titles = headers(comparison)
+    lines = [rf"\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}", r"\toprule", " & ".join(map(tex, titles)) + r" \\"]
+    lines.append(r"\midrule")
+    for row in comparison.rows:
+        marks = {"top1_error", "top5_error"}
+        cells = [
+            tex(error(value)) + rf"\textsuperscript{{{row.mark}}}"
+            if name in marks and isinstance(value := row.values[name], float)
+            else tex(cell(row, name))
+            for name in comparison.columns
+        ]
+        lines.append(" & ".join([tex(row.title), *cells]) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    notes = [rf"\textsuperscript{{{mark}}} {tex(text)}" for mark, text in comparison.footnotes]
+    return "\n".join([*lines, *(f"% {note}" for note in notes)]) + "\n"
+
+
+def _json(comparison: Comparison) -> str:
+    sources = dict(comparison.footnotes)
+    data = {
+        "schema": 1,
+        "columns": list(comparison.columns),
+        "baseline": comparison.baseline,
+        "notes": list(comparison.notes),
+        "rows": [
+            {
+                "model": row.model,
+                "title": row.title,
+                "values": {name: row.values[name] for name in comparison.columns},
+                "ratios": {name: row.ratios[name] for name in comparison.columns if name in row.ratios},
+                "errors_from": sources.get(row.mark),
+            }
+            for row in comparison.rows
+        ],
+    }
+    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _html(comparison: Comparison) -> str:
+    from vggcost.report.compare_html import compare_html
+
+    return compare_html(comparison)
+
+
+_RENDERERS: dict[str, Callable[[Comparison], str]] = {
+    "table": _table,
+    "markdown": markdown_table,
+    "csv": _csv,
+    "latex": _latex,
+    "json": _json,
+    "html": _html,
+}
+COMPARE_FORMATS = tuple(_RENDERERS)
+
+
+def render_comparison(comparison: Comparison, format: str) -> str:
+    """Write a comparison in one of `COMPARE_FORMATS`."""
+    return _RENDERERS[format](comparison)
