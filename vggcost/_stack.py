@@ -6,8 +6,30 @@ from dataclasses import dataclass
 
 from vggcost.cost.stack import Side, StackForm, break_even, side_of, stack_form
 from vggcost.errors import OptionError, VggcostError
+from vggcost.zoo.facts import AGAINST_B, AT_256, facts_of, title_of
 
-__all__ = ["StackComparison", "compare_stack"]
+__all__ = ["Experiment", "StackComparison", "compare_stack"]
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A net with which the VGG paper itself tried the argument, traced, with its published error."""
+
+    model: str
+    title: str
+    conv_params: int
+    macs: int
+    top1_error: str
+    note: str
+
+
+# What the paper compared, and what it says of it (Table 3; sections 2.3 and 4.1)
+_EXPERIMENTS = (
+    ("vgg-b", "two 3×3 in each block"),
+    ("vgg-b-5x5", "each pair of 3×3 replaced by one 5×5: the same receptive field, fewer non-linearities"),
+    ("vgg-c", "B and a 1×1 in the last three blocks: a non-linearity without a larger receptive field"),
+    ("vgg-d", "B and a 3×3 in the last three blocks"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +45,7 @@ class StackComparison:
     same: bool
     single: Side
     stack: Side
+    experiments: tuple[Experiment, ...]
 
     @property
     def break_even(self) -> float | None:
@@ -71,7 +94,22 @@ def compare_stack(
         if paper != traced:
             raise VggcostError(f"closed form and trace differ, which is a bug of vggcost: {paper} and {traced}")
         sides.append(traced)
-    return StackComparison(form, channels, inputs, size, bias, relu, same, *sides)
+    return StackComparison(form, channels, inputs, size, bias, relu, same, sides[0], sides[1], _experiments())
+
+
+def _experiments() -> tuple[Experiment, ...]:
+    from vggcost import analyze
+
+    found = []
+    for model, note in _EXPERIMENTS:
+        table = analyze(model)
+        convs = sum(layer.params for layer in table.layers if layer.conv_activations)
+        errors = [
+            fact for fact in facts_of(model) if fact.quantity == "top-1 error" and fact.protocol in (AT_256, AGAINST_B)
+        ]
+        error = f"{errors[0].value} {errors[0].unit}" if errors else ""
+        found.append(Experiment(model, title_of(model), convs, table.totals.macs, error, note))
+    return tuple(found)
 
 
 def _traced(k: int, layers: int, channels: int, inputs: int, size: int, bias: bool, relu: bool, same: bool) -> Side:

@@ -23,6 +23,8 @@ _COMMANDS = {
     "compare": "Several models side by side.",
     "diff": "Which layers account for the difference between two models.",
     "stack": "One k×k convolution against a stack of 3×3.",
+    "claims": "Published statements, recomputed.",
+    "explain": "Which definition gives this number?",
     "models": "List the models of the zoo.",
 }
 

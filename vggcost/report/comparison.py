@@ -196,7 +196,7 @@ def _protocol(models: Sequence[str]) -> str | None:
     """The protocol under which most of these models have published errors, so that most can be compared."""
     counts: dict[str, int] = {}
     for model in models:
-        for protocol in {f.protocol for f in facts_of(model) if f.quantity in _ERRORS.values()}:
+        for protocol in {f.protocol for f in facts_of(model) if f.quantity in _ERRORS.values() and f.unit == "%"}:
             counts[protocol] = counts.get(protocol, 0) + 1
     # Among equals, one crop of one net says most of the architecture itself.
     order = {ONE_CROP: 0, ONE_NET: 1}
@@ -204,7 +204,7 @@ def _protocol(models: Sequence[str]) -> str | None:
 
 
 def _errors(table: CostTable, protocol: str | None) -> tuple[dict[str, float], str]:
-    facts = [fact for fact in _facts(table) if fact.quantity in _ERRORS.values()]
+    facts = [fact for fact in _facts(table) if fact.quantity in _ERRORS.values() and fact.unit == "%"]
     protocols = list(dict.fromkeys(fact.protocol for fact in facts))
     if not protocols:
         return {}, ""

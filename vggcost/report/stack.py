@@ -12,7 +12,7 @@ from markupsafe import Markup
 from vggcost.cost.stack import Side, break_even, output_size, stack_form, symbolic
 from vggcost.report.charts import PALETTE, lines
 from vggcost.report.html import page
-from vggcost.units import exact, human_bytes
+from vggcost.units import exact, human_count
 
 if TYPE_CHECKING:
     from vggcost._stack import StackComparison
@@ -59,8 +59,8 @@ def _sentences(found: StackComparison) -> list[str]:
     sentences = [
         f"Weights: {symbolic(kernel)}.",
         f"Output without padding: {steps}" + (f": {one} and {many} for n = {size}." if one > 0 else "."),
-        f"The price: the stack makes {layers} maps where the single layer makes one, so it has {layers} times the activations "
-        "and keeps as many times the bytes for the backward pass.",
+        f"The price: the stack makes {layers} maps where the single layer makes one, so at equal map size it has {layers} times "
+        "the activations and keeps as many times the bytes for the backward pass.",
     ]
     ratio = break_even(kernel)
     if ratio is not None:
@@ -71,18 +71,29 @@ def _sentences(found: StackComparison) -> list[str]:
     return sentences
 
 
+def _tried(found: StackComparison) -> list[tuple[str, str, str, str, str]]:
+    """The paper's own nets: name, conv params, MACs, published error, what was changed."""
+    return [(e.title, human_count(e.conv_params), human_count(e.macs), e.top1_error, e.note) for e in found.experiments]
+
+
 def _table(found: StackComparison) -> str:
     single, stack = _names(found)
     out = [_setting(found), "", f"{'':<16}{single:>18}{stack:>18}{'ratio':>9}"]
     out += [f"{name:<16}{a:>18}{b:>18}{ratio:>9}" for name, a, b, ratio in _rows(found)]
-    return "\n".join([*out, "", *_sentences(found)]) + "\n"
+    out += ["", *_sentences(found), "", "What the paper tried (arXiv:1409.1556):"]
+    out += [
+        f"  {name:<16}{params:>11}{macs:>11}  {error:<18}{note}" for name, params, macs, error, note in _tried(found)
+    ]
+    return "\n".join(out) + "\n"
 
 
 def _markdown(found: StackComparison) -> str:
     single, stack = _names(found)
     rows = [f"| {name} | {a} | {b} | {ratio} |" for name, a, b, ratio in _rows(found)]
     head = [_setting(found), "", f"| | {single} | {stack} | ratio |", "|:--|--:|--:|--:|"]
-    return "\n".join([*head, *rows, "", *(f"- {text}" for text in _sentences(found))]) + "\n"
+    tried = [f"| {' | '.join(cells)} |" for cells in _tried(found)]
+    table = ["| what the paper tried | conv params | MACs | top-1 error | |", "|:--|--:|--:|--:|:--|", *tried]
+    return "\n".join([*head, *rows, "", *(f"- {text}" for text in _sentences(found)), "", *table]) + "\n"
 
 
 def _json(found: StackComparison) -> str:
@@ -98,6 +109,7 @@ def _json(found: StackComparison) -> str:
         "padding": "same" if found.same else "valid",
         "single": asdict(found.single),
         "stack": asdict(found.stack),
+        "experiments": [asdict(experiment) for experiment in found.experiments],
         "closed_form": {
             "layers": form.layers,
             "single": f"{form.single}C^2",
@@ -187,8 +199,8 @@ def _html(found: StackComparison) -> str:
         stack=stack,
         rows=_rows(found),
         sentences=_sentences(found),
+        tried=_tried(found),
         figures=[Markup(drawing(kernel)), *(Markup(svg) for svg in (by_kernel, by_width) if svg)],
-        saved=human_bytes(found.stack.saved_bytes),
     )
 
 

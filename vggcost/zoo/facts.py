@@ -16,6 +16,9 @@ __all__ = ["FACTS", "ONE_CROP", "ONE_NET", "Fact", "facts_of", "title_of"]
 
 ONE_CROP = "one net, one central crop"
 ONE_NET = "one net, its authors' own protocol"
+AT_256 = "dense evaluation, S=256, Q=256"
+AGAINST_B = "against net B, one central crop"
+RETRAINED = "one net retrained with BatchNorm, one central crop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,26 @@ vgg-e      19  24.4   7.1  Simonyan & Zisserman 2014, arXiv:1409.1556v6, Table 5
 googlenet  22     -   7.9  Szegedy et al. 2014, as quoted in arXiv:1409.1556v6, Table 7
 resnet-152 152 19.38  4.49 He et al. 2015, arXiv:1512.03385, Table 4
 """
+# nets retrained with BatchNorm, whose errors convnet-burden prints beside the original nets
+_RETRAINED = """
+vgg-f 41.4 19.1
+vgg-m 36.9 15.5
+vgg-s 37.0 15.8
+"""
+# The paper's training and testing (sections 3.1 and 4, Table 6)
+_RECIPE = """
+batch            256   images   mini-batch
+momentum         0.9   -        -
+weight_decay     5e-4  -        L2 multiplier
+epochs           74    epochs   370K iterations
+learning_rate    0.01  -        initial, lowered 3 times by a factor of 10
+training_images  1.3e6 images   ILSVRC-2012
+top-5_error_of_7_nets  7.5 %    validation
+top-5_error_of_7_nets  7.3 %    test
+top-5_error_of_2_nets  6.8 %    validation
+top-5_error_of_2_nets  6.8 %    test
+submitted_top-5_error  7.3 %    test
+"""
 # net, top-1 and top-5 accuracy as torchvision prints them
 _BATCH_NORM = """
 b-bn  71.586  90.374
@@ -121,6 +144,14 @@ def _all() -> Iterator[Fact]:
     for net, top1, top5, speed in _rows(_ONE_CROP):
         yield from _errors(net, top1, top5, ONE_CROP, _MATCONVNET)
         yield Fact(net, "images/s", speed, "images/s", "Titan X, cuDNN 5.1", _MATCONVNET)
+    yield Fact("vgg-b-5x5", "top-1 error", "7", "% higher than B", AGAINST_B, f"{_VGG}, section 4.1")
+    for net, top1, top5 in _rows(_RETRAINED):
+        yield from _errors(net, top1, top5, RETRAINED, _MATCONVNET)
+    for line in _RECIPE.strip().splitlines():
+        quantity, value, unit, protocol = line.split(None, 3)
+        yield Fact(
+            "vgg", quantity.replace("_", " "), value, unit.strip("-"), protocol.strip("-"), f"{_VGG}, sections 3 and 4"
+        )
     for line in _ONE_NET.strip().splitlines():
         net, depth, top1, top5, source = line.split(None, 4)
         yield Fact(net, "weight layers", depth, "layers", "", source)

@@ -1,0 +1,31 @@
+"""`vggcost explain`: which definition gives this number?"""
+
+from __future__ import annotations
+
+import rich_click as click
+
+__all__ = ["explain"]
+
+
+@click.command()
+@click.argument("model")
+@click.argument("number")
+@click.option("-i", "--input", "shape", metavar="SHAPE", help="Input without the batch, such as 3x224x224.")
+@click.option("--format", "format_", type=click.Choice(("table", "json")), default="table", help="Form.")
+@click.option("-o", "--output", metavar="FILE", default="-", help="Where to write; - is standard output.")
+def explain(model: str, number: str, shape: str | None, format_: str, output: str) -> None:
+    """Find the definitions of MODEL's figures that give NUMBER, to its printed precision, simplest first.
+
+    NUMBER is as printed: 15.3G, "15.5 GFLOPs", 51.68MB, 138.3M.
+    """
+    from functools import partial
+
+    from vggcost.claims.numbers import read_number
+
+    read_number(number)  # a number that cannot be read is said before torch is loaded
+    from vggcost import analyze
+    from vggcost.claims.explain import explain as find
+    from vggcost.cli.files import write
+    from vggcost.report.claims import render_explanation
+
+    write(output, render_explanation(find(model, number, partial(analyze, inputs=shape)), format_))
