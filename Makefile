@@ -14,6 +14,6 @@ test:  ## the whole test suite
 
 golden:  ## write the golden files anew; read the diff before committing it
 	$(PYTHON) -m pytest tests/test_report.py --update-golden
-	$(PYTHON) -c "import vggcost; from vggcost.report.bars import bars; open('docs/vgg16.svg', 'w', encoding='utf-8').write(bars(vggcost.analyze('vgg16')) + '\n')"
+	$(PYTHON) -m tests.write_golden
 
 .PHONY: help check test golden

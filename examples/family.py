@@ -1,23 +1,24 @@
-"""The VGG family in one table, from the Python API: python examples/family.py"""
+"""The VGG family compared from Python: python examples/family.py [page.html]
 
-import pandas as pd
+Prints the comparison as a table; with an argument, writes the page as well.
+"""
+
+import sys
+from pathlib import Path
 
 import vggcost
+from vggcost.report.compare_text import render_comparison
+from vggcost.report.comparison import compare
+from vggcost.zoo import FAMILIES
 
-NETS = ["vgg-f", "vgg-m", "vgg-s", "vgg11", "vgg13", "vgg16", "vgg19"]
 
-
-def family() -> pd.DataFrame:
-    rows = {}
-    for name in NETS:
-        totals = vggcost.analyze(name).totals
-        rows[name] = {
-            "params (M)": totals.params / 1e6,
-            "GMACs": totals.macs / 1e9,
-            "activations (MiB)": totals.activation_bytes / 2**20,
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").round(2)
+def main() -> None:
+    tables = [vggcost.analyze(name, saved=True) for name in FAMILIES["vgg"]]
+    comparison = compare(tables, ["params", "macs", "activation_bytes", "top5_error"], sort="-macs", baseline="vgg-f")
+    print(render_comparison(comparison, "table"), end="")
+    if len(sys.argv) > 1:
+        Path(sys.argv[1]).write_text(render_comparison(comparison, "html"), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    print(family().to_string())
+    main()

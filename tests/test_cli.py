@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
     ("line", "says"),
     [
         ("report vgg61", "did you mean vgg19, vgg16"),
-        ("report resnet50", "vggcost[models]"),
+        ("report efficientnet_b0", "vggcost[models]"),
         ("report vgg16 -i 3x224x224x", "write the shape without the batch"),
         ("report vgg16 -i 3x0x224", "size of 0"),
         ("report vgg16 -i 3x224x224:flaot32", "did you mean float32"),

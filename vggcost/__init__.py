@@ -5,6 +5,7 @@ parameters, multiply-accumulates, FLOPs and activation memory, layer by layer, e
 Importing this package imports no torch.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from vggcost.errors import VggcostError
@@ -12,17 +13,19 @@ from vggcost.records import CostTable, LayerCost, Totals
 
 if TYPE_CHECKING:
     from vggcost._analyze import analyze
+    from vggcost._stack import compare_stack
 
 __version__ = "0.1.0"
 
-__all__ = ["CostTable", "LayerCost", "Totals", "VggcostError", "__version__", "analyze"]
+__all__ = ["CostTable", "LayerCost", "Totals", "VggcostError", "__version__", "analyze", "compare_stack"]
+
+
+_LAZY = {"analyze": "vggcost._analyze", "compare_stack": "vggcost._stack"}  # these import torch when they run
 
 
 def __getattr__(name: str) -> object:
-    if name == "analyze":
-        from vggcost._analyze import analyze
-
-        return analyze
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'vggcost' has no attribute {name!r}")
 
 

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from vggcost.cost.stack import Side, StackForm, break_even, side_of, stack_form
+from vggcost.cost.stack import Experiment, Side, StackComparison, side_of, stack_form
 from vggcost.errors import OptionError, VggcostError
 from vggcost.zoo.facts import AGAINST_B, AT_256, facts_of, title_of
 
-__all__ = ["Experiment", "StackComparison", "compare_stack"]
-
-
-@dataclass(frozen=True, slots=True)
-class Experiment:
-    """A net with which the VGG paper itself tried the argument, traced, with its published error."""
-
-    model: str
-    title: str
-    conv_params: int
-    macs: int
-    top1_error: str
-    note: str
+__all__ = ["compare_stack"]
 
 
 # What the paper compared, and what it says of it (Table 3; sections 2.3 and 4.1)
@@ -30,28 +16,6 @@ _EXPERIMENTS = (
     ("vgg-c", "B and a 1×1 in the last three blocks: a non-linearity without a larger receptive field"),
     ("vgg-d", "B and a 3×3 in the last three blocks"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class StackComparison:
-    """Both sides as traced, after they were found equal to the closed forms."""
-
-    form: StackForm
-    channels: int
-    in_channels: int
-    size: int
-    bias: bool
-    relu: bool
-    same: bool
-    single: Side
-    stack: Side
-    experiments: tuple[Experiment, ...]
-
-    @property
-    def break_even(self) -> float | None:
-        """C_out/C_in above which the stack is no longer the cheaper one."""
-        ratio = break_even(self.form.kernel)
-        return None if ratio is None else float(ratio)
 
 
 def compare_stack(

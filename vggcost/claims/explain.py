@@ -76,8 +76,10 @@ def explain(model: str, number: str, analyze: Analyze) -> Explanation:
     # The same words may be reached twice; the same value under other words is another definition.
     found = {match.definition + match.unit: match for match, fits in tried if fits}
     matches = sorted(found.values(), key=lambda match: (match.cost, match.off, match.definition))
-    near = sorted((match for match, _ in tried), key=lambda match: (match.off, match.cost))
-    return Explanation(model, printed.text, tuple(matches), () if matches else tuple(near[:_NEAR]))
+    ranked = sorted((match for match, _ in tried), key=lambda match: (match.off, match.cost))
+    near = {match.value: match for match in reversed(ranked[: 10 * _NEAR])}  # the simplest definition of each value
+    closest = sorted(near.values(), key=lambda match: (match.off, match.cost))[:_NEAR]
+    return Explanation(model, printed.text, tuple(matches), () if matches else tuple(closest))
 
 
 def _tried(

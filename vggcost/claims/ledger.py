@@ -19,7 +19,7 @@ from importlib.resources import files
 from vggcost.claims.measures import Analyze, Candidate, Context, measure
 from vggcost.claims.numbers import Printed, agrees, digits, read_number
 from vggcost.errors import InputError
-from vggcost.units import exact
+from vggcost.units import exact, human_bytes
 
 __all__ = ["Claim", "Finding", "check", "ledger"]
 
@@ -74,8 +74,10 @@ def _finding(claim: Claim, candidates: list[Candidate]) -> Finding:
         if verdict:
             notes = [reading, candidate.reading, claim.note]
             verdict = "matches" if candidate.reading else verdict
-            return Finding(claim, verdict, _text(candidate.value), "; ".join(note for note in notes if note))
-    return Finding(claim, "wrong", _text(candidates[0].value), claim.note)
+            return Finding(
+                claim, verdict, _text(candidate.value, claim.unit), "; ".join(note for note in notes if note)
+            )
+    return Finding(claim, "wrong", _text(candidates[0].value, claim.unit), claim.note)
 
 
 def _judged(claim: Claim, candidate: Candidate) -> tuple[str, str]:
@@ -103,5 +105,10 @@ def _printed(claim: Claim) -> Printed | None:
         return None
 
 
-def _text(value: int | float | str) -> str:
-    return exact(value) if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else value
+def _text(value: int | float | str, unit: str) -> str:
+    """Write a computed value: integers in full, bytes in MiB too."""
+    if isinstance(value, str):
+        return value
+    if value != int(value):
+        return f"{value:g}"
+    return f"{exact(int(value))} = {human_bytes(int(value))}" if unit in ("MB", "GB") else exact(int(value))

@@ -14,7 +14,17 @@ from fractions import Fraction
 
 from vggcost.errors import OptionError
 
-__all__ = ["Side", "StackForm", "break_even", "output_size", "side_of", "stack_form", "symbolic"]
+__all__ = [
+    "Experiment",
+    "Side",
+    "StackComparison",
+    "StackForm",
+    "break_even",
+    "output_size",
+    "side_of",
+    "stack_form",
+    "symbolic",
+]
 
 LARGEST = 101
 
@@ -51,6 +61,40 @@ class StackForm:
     def percent_more(self) -> int:
         """How many percent more weights the single layer has."""
         return round(100 * Fraction(self.single - self.stack, self.stack))
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A net with which the VGG paper itself tried the argument, traced, with its published error."""
+
+    model: str
+    title: str
+    conv_params: int
+    macs: int
+    top1_error: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class StackComparison:
+    """Both sides as traced, after they were found equal to the closed forms."""
+
+    form: StackForm
+    channels: int
+    in_channels: int
+    size: int
+    bias: bool
+    relu: bool
+    same: bool
+    single: Side
+    stack: Side
+    experiments: tuple[Experiment, ...]
+
+    @property
+    def break_even(self) -> float | None:
+        """C_out/C_in above which the stack is no longer the cheaper one."""
+        ratio = break_even(self.form.kernel)
+        return None if ratio is None else float(ratio)
 
 
 def stack_form(kernel: int) -> StackForm:

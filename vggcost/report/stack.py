@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from vggcost.cost.stack import Side, break_even, output_size, stack_form, symbolic
+from vggcost.cost.stack import Side, StackComparison, break_even, output_size, stack_form, symbolic
 from vggcost.report.charts import PALETTE, lines
 from vggcost.report.html import page
 from vggcost.units import exact, human_count
-
-if TYPE_CHECKING:
-    from vggcost._stack import StackComparison
 
 __all__ = ["STACK_FORMATS", "drawing", "render_stack"]
 
