@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 from vggcost import CostTable, analyze
 from vggcost.report import FORMATS, render
 from vggcost.report.bars import bars
+from vggcost.report.view import fold
 
 GOLDEN = Path(__file__).parent / "golden"
 SUFFIX = {"table": "txt", "markdown": "md", "latex": "tex"}
@@ -146,13 +147,19 @@ def test_hostile_names_are_text_in_every_format() -> None:
 def test_folding_keeps_the_sums() -> None:
     net = nn.Sequential(nn.Sequential(nn.Linear(3, 4), nn.ReLU()), nn.Sequential(nn.Linear(4, 5)))
     table = analyze(net, "3")
-    from vggcost.report.view import fold
-
     folded = fold(table, 1)
     assert [(layer.path, layer.kind, layer.params, layer.macs) for layer in folded] == [
         ("0", "Sequential", 16, 12),
         ("1", "Sequential", 25, 20),
     ]
+    assert sum(layer.activation_bytes for layer in folded) == table.totals.activation_bytes
+
+
+def test_folding_joins_a_block_with_its_own_addition(zoo_table: GetTable) -> None:
+    table = zoo_table("resnet-50")
+    folded = fold(table, 1)
+    assert [layer.path for layer in folded].count("conv2_1") == 1
+    assert next(layer for layer in folded if layer.path == "conv2_1").kind == "Bottleneck"
     assert sum(layer.activation_bytes for layer in folded) == table.totals.activation_bytes
 
 

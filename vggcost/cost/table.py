@@ -47,8 +47,7 @@ def cost_table(trace: Trace, convention: Convention, training: Trace | None = No
     """
     layers, distinct = _layers(trace, convention)
     totals = Totals.of(layers)
-    rows = {(layer.path, layer.call) for layer in layers}
-    containers = {m.path: m.kind for m in trace.modules if (m.path, m.call) not in rows}
+    containers = {m.path: m.kind for m in trace.modules if m.children}
     return CostTable(
         run=trace.run,
         convention=convention,

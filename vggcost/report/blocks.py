@@ -71,10 +71,16 @@ def grid(tables: Sequence[CostTable]) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def _folded(layers: tuple[str, ...], limit: int = 8) -> list[str]:
-    """The layers in order; long blocks of repeated layers are summed up."""
+    """The layers in order; long blocks are summed up, by layer or, where these are many, by kernel."""
     if len(layers) <= limit:
         return list(layers)
-    return [f"{layers.count(entry)} × {entry}" for entry in dict.fromkeys(layers)]
+    if len(set(layers)) <= limit:
+        return [f"{layers.count(entry)} × {entry}" for entry in dict.fromkeys(layers)]
+    widths: dict[str, list[int]] = {}
+    for entry in layers:
+        kernel, _, width = entry.partition("-")
+        widths.setdefault(kernel, []).append(int(width.split()[0]))
+    return [f"{len(found)} × {kernel}-{min(found)}…{max(found)}" for kernel, found in sorted(widths.items())]
 
 
 def shares(tables: Sequence[CostTable], what: str) -> tuple[list[str], list[list[int]]]:
