@@ -13,14 +13,19 @@ from vggcost.records import CostTable, LayerCost, Totals
 
 if TYPE_CHECKING:
     from vggcost._analyze import analyze
+    from vggcost._memory import memory
     from vggcost._stack import compare_stack
 
 __version__ = "0.1.0"
 
-__all__ = ["CostTable", "LayerCost", "Totals", "VggcostError", "__version__", "analyze", "compare_stack"]
+__all__ = ["CostTable", "LayerCost", "Totals", "VggcostError", "__version__", "analyze", "compare_stack", "memory"]
 
 
-_LAZY = {"analyze": "vggcost._analyze", "compare_stack": "vggcost._stack"}  # these import torch when they run
+_LAZY = {
+    "analyze": "vggcost._analyze",
+    "compare_stack": "vggcost._stack",
+    "memory": "vggcost._memory",
+}  # these import torch when they run
 
 
 def __getattr__(name: str) -> object:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     Inputs = str | torch.Tensor | tuple[torch.Tensor, ...] | dict[str, torch.Tensor] | None
+else:
+    Inputs = Any
 
-__all__ = ["analyze"]
+__all__ = ["Inputs", "analyze", "prepared"]
 
 
 def analyze(
@@ -63,12 +65,7 @@ def analyze(
     from vggcost.trace import trace_model
 
     rule = find_convention(convention)
-    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-        raise InputError(f"the batch must be a whole number of 1 or more, not {batch!r}")
-    loaded = _loaded(model_or_name, options)
-    records, batch, keywords = _inputs(inputs, loaded.input, batch)
-    command = _command(model_or_name, inputs, batch, mode, convention, options)
-    run = RunInfo(loaded.name, loaded.title, loaded.aliases, loaded.source, command, records, batch, mode)
+    loaded, run, keywords = prepared(model_or_name, inputs, batch, mode, convention, options)
     trace = trace_model(loaded.model, run, keywords=keywords)
     step = None
     if saved and mode == "inference":
@@ -76,6 +73,19 @@ def analyze(
         with suppress(TraceError):
             step = trace_model(loaded.model, replace(run, mode="training"), keywords=keywords)
     return cost_table(trace, rule, step)
+
+
+def prepared(
+    model: Any, inputs: Any, batch: int, mode: str, convention: str, options: dict[str, Any]
+) -> tuple[Loaded, RunInfo, bool]:
+    """Load a model and say what it is run on; the last value tells whether inputs go in by keyword."""
+    if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
+        raise InputError(f"the batch must be a whole number of 1 or more, not {batch!r}")
+    loaded = _loaded(model, options)
+    records, size, keywords = _inputs(inputs, loaded.input, batch)
+    command = _command(model, inputs, batch, mode, convention, options)
+    run = RunInfo(loaded.name, loaded.title, loaded.aliases, loaded.source, command, records, size, mode)
+    return loaded, run, keywords
 
 
 def _loaded(model: Any, options: dict[str, Any]) -> Loaded:

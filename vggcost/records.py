@@ -28,6 +28,7 @@ __all__ = [
     "OpRecord",
     "ParamRecord",
     "RunInfo",
+    "Step",
     "StorageRecord",
     "Totals",
     "Trace",
@@ -114,6 +115,7 @@ class StorageRecord:
 
     `module` is the call that made it (-1: before the run), `saved_by` the call whose op autograd
     first saved it for (-1: never). `born` and `died` count ops; `died` is -1 if it outlived the run.
+    `name` is the parameter's path for a gradient or a state of the optimizer.
     """
 
     module: int
@@ -123,6 +125,7 @@ class StorageRecord:
     born: int
     died: int
     saved_by: int
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,27 @@ class RunInfo:
     mode: str
     loss: str = ""
     versions: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How a training step is taken.
+
+    Attributes:
+        optimizer: its name in torch, lower case: `sgd`, `sgd-momentum`, `adam`, …; empty: none.
+        options: keyword arguments of the optimizer.
+        freeze: shell patterns of parameters that are not trained.
+        dtype: of parameters, buffers and floating inputs; empty: as the model has them.
+        accumulate: backward passes before the optimizer steps.
+        device: whose defaults the optimizer takes: `cpu` (one tensor at a time) or `cuda` (all at once).
+    """
+
+    optimizer: str = "sgd"
+    options: tuple[tuple[str, Any], ...] = ()
+    freeze: tuple[str, ...] = ()
+    dtype: str = ""
+    accumulate: int = 1
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

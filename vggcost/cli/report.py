@@ -11,7 +11,7 @@ import rich_click as click
 from vggcost.cli.sources import read_table
 from vggcost.errors import OptionError
 
-__all__ = ["report"]
+__all__ = ["read_options", "report"]
 
 _FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
 
@@ -68,7 +68,9 @@ def report(
         from vggcost import analyze
 
         assert model is not None
-        table = analyze(model, shape, batch=batch, mode=mode, convention=convention, saved=True, **_options(options))
+        table = analyze(
+            model, shape, batch=batch, mode=mode, convention=convention, saved=True, **read_options(options)
+        )
     from vggcost.cli.files import file_name, write
     from vggcost.report import render
 
@@ -86,19 +88,30 @@ def report(
     return 1 if strict and unknown else 0
 
 
-def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
+def read_options(pairs: tuple[str, ...]) -> dict[str, Any]:
     """Read `key=value` pairs: Python literals, true, false and none; anything else is text."""
     options: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key.isidentifier():
             raise OptionError(f"cannot read -k {pair!r}; write it as -k key=value, such as -k classes=10")
-        words = {"true": True, "false": False, "none": None}
+        literals = {"true": True, "false": False, "none": None}
         try:
-            options[key] = words[value.lower()] if value.lower() in words else ast.literal_eval(value)
+            options[key] = literals[value.lower()] if value.lower() in literals else ast.literal_eval(value)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             options[key] = value
-    clash = {"model_or_name", "inputs", "batch", "mode", "convention", "saved"} & options.keys()
+    words = {
+        "model_or_name",
+        "inputs",
+        "batch",
+        "mode",
+        "convention",
+        "saved",
+        "optimizer",
+        "optimizer_options",
+        "freeze",
+    }
+    clash = (words | {"dtype", "accumulate", "device"}) & options.keys()
     if clash:
         raise OptionError(f"-k {clash.pop()} is vggcost's own word; a factory's argument cannot have this name")
     return options

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Bubble", "Stack", "bubbles", "inline", "lines", "stacked"]
+__all__ = ["Bubble", "Stack", "bubbles", "figure_and_axes", "inline", "lines", "stacked"]
 
 # Okabe & Ito 2008, told apart with any colour vision
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c8c8c", "#332288", "#882255", "#117733")
@@ -51,6 +51,12 @@ def _axes(figure: Any, title: str, x: str, y: str, *position: int) -> Any:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return axes
+
+
+def figure_and_axes(title: str, x: str, y: str, width: float = 6.2, height: float = 4.2) -> tuple[Any, Any]:
+    """Return an empty figure and its axes, in the style of all charts."""
+    figure = _figure(width, height)
+    return figure, _axes(figure, title, x, y, 1, 1, 1)
 
 
 def inline(figure: Any, title: str, description: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
@@ -20,12 +21,17 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def borrowed(model: nn.Module) -> Iterator[None]:
+def borrowed(model: nn.Module, dtype: torch.dtype | None = None, freeze: Sequence[str] = ()) -> Iterator[None]:
     """Swap every parameter and buffer for a meta tensor of the same shape, and undo all changes afterwards.
 
     Whatever the run rebinds on a module (parameters, buffers, hooks, the training flag, plain
     attributes) is put back, after an exception too, and so are the random states. The user's
     tensors are neither read nor copied, so their gradients and values cannot change.
+
+    Args:
+        model: the user's.
+        dtype: what floating-point parameters and buffers become for the run; None: as they are.
+        freeze: shell patterns of parameters or modules that are not trained in the run.
     """
     modules = list(model.modules())
     attributes = [dict(module.__dict__) for module in modules]
@@ -41,10 +47,13 @@ def borrowed(model: nn.Module) -> Iterator[None]:
         for module in modules:
             for name, parameter in module._parameters.items():
                 if parameter is not None:
-                    module._parameters[name] = _twin(parameter, twins)  # type: ignore[assignment]
+                    module._parameters[name] = _twin(parameter, twins, dtype)  # type: ignore[assignment]
             for name, buffer in module._buffers.items():
                 if buffer is not None:
-                    module._buffers[name] = _twin(buffer, twins)
+                    module._buffers[name] = _twin(buffer, twins, dtype)
+        for path, parameter in model.named_parameters(remove_duplicate=False):
+            if any(fnmatchcase(path, p) or fnmatchcase(path.rpartition(".")[0], p) for p in freeze):
+                parameter.requires_grad_(False)
         yield
     finally:
         for module, before, inner in zip(modules, attributes, contents, strict=True):
@@ -59,14 +68,12 @@ def borrowed(model: nn.Module) -> Iterator[None]:
             numpy.random.set_state(numpy_state)
 
 
-def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor]) -> torch.Tensor:
+def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dtype | None) -> torch.Tensor:
     """Return the meta stand-in of a tensor: one for each, so that tied weights stay tied."""
     twin = twins.get(id(tensor))
     if twin is None:
-        if tensor.is_meta and not isinstance(tensor, nn.Parameter):
-            twin = tensor.detach()
-        else:
-            twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+        kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=kind, device="meta")
         if isinstance(tensor, nn.Parameter):
             twin = nn.Parameter(twin, requires_grad=tensor.requires_grad)
         twins[id(tensor)] = twin

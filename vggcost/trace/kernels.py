@@ -91,7 +91,7 @@ def _plan(func: Any) -> Plan:
         nature=nature,
         remember=not (mutates or aliases or tags & _UNSTABLE),
         decompose=not mutates and _composite(func),
-        hidden=name == "aten.detach",  # autograd's own bookkeeping, many times an op
+        hidden=name == "aten.detach" or name.startswith("profiler."),  # autograd's own bookkeeping, many times an op
         arguments=tuple(a.name for a in schema.arguments),
     )
 

@@ -48,6 +48,7 @@ class _Storage:
     born: int
     died: int = -1
     saved_by: int = OUTSIDE
+    name: str = ""
     ref: Any = None
 
 
@@ -68,6 +69,7 @@ class Recorder:
 
     model: nn.Module
     remember: bool = True
+    optimizing: bool = False
     calls: list[_Call] = field(default_factory=list)
     ops: list[OpRecord] = field(default_factory=list)
     storages: list[_Storage] = field(default_factory=list)
@@ -85,10 +87,16 @@ class Recorder:
 
     # Storages
 
-    def register(self, tensor: torch.Tensor, role: str) -> int:
-        """Note a tensor that existed before the run, and keep it alive."""
-        self._kept.append(tensor)
+    def register(self, tensor: torch.Tensor, role: str, keep: bool = True) -> int:
+        """Note a tensor that existed before the run, and keep it alive unless the run may free it."""
+        if keep:
+            self._kept.append(tensor)
         return self._storage(tensor, OUTSIDE, role)
+
+    def mark(self, tensor: torch.Tensor, role: str, path: str) -> None:
+        """Say what a tensor of the run turned out to be: a gradient, a state of the optimizer."""
+        record = self.storages[self._storage(tensor, OUTSIDE, role)]
+        record.role, record.name = role, path
 
     def _storage(self, tensor: torch.Tensor, module: int, role: str) -> int:
         storage = tensor.untyped_storage()
@@ -186,7 +194,9 @@ class Recorder:
     def _note(self, plan: Plan, seen: Seen, tensors: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
         node = backward_node()
         position = self._stack[-1]
-        if node is None:
+        if self.optimizing:
+            phase = "optimizer"
+        elif node is None:
             phase = "forward"
             self._owner.setdefault(sequence_number(), position)
         elif len(self._stack) > 1:
@@ -223,7 +233,8 @@ class Recorder:
             for c in self.calls
         )  # fmt: skip
         storages = tuple(
-            StorageRecord(s.module, s.role, s.numel, s.nbytes, s.born, s.died, s.saved_by) for s in self.storages
+            StorageRecord(s.module, s.role, s.numel, s.nbytes, s.born, s.died, s.saved_by, s.name)
+            for s in self.storages
         )
         return modules, tuple(self.ops), storages
 

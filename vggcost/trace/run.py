@@ -47,43 +47,71 @@ def trace_model(model: nn.Module, run: RunInfo, *, keywords: bool = False, remem
         TraceError: the model cannot run on these inputs, or cannot be trained.
         InputError: the mode does not exist.
     """
-    inputs, mode = run.inputs, run.mode
-    if mode not in MODES:
-        raise InputError(f"unknown mode {mode!r}; choose {' or '.join(MODES)}")
+    if run.mode not in MODES:
+        raise InputError(f"unknown mode {run.mode!r}; choose {' or '.join(MODES)}")
+    model = ready(model)
+    training = run.mode == "training"
+    tensors = [torch.empty(i.shape, dtype=getattr(torch, i.dtype), device="meta") for i in run.inputs]
+    recorder = Recorder(model, remember)
+    loss = ""
+    with borrowed(model), explained(model, run):
+        params = params_of(model)
+        register(recorder, model, tensors)
+        model.train(training)
+        with watched(recorder, training):
+            output = call(model, run, tensors, keywords)
+            if training:
+                loss = train(recorder, output)
+    modules, ops, storages = recorder.records()
+    return Trace(replace(run, loss=loss, versions=versions()), modules, ops, params, storages)
+
+
+def ready(model: nn.Module) -> nn.Module:
+    """Return the module to run, without the wrapper of torch.compile.
+
+    Raises:
+        TraceError: it has parameters without a shape.
+    """
     model = unwrapped(model)
     lazy = [path for path, p in model.named_parameters() if isinstance(p, nn.UninitializedParameter)]
     if lazy:
         raise TraceError(f"{lazy[0]} is a lazy parameter without a shape; run the model once on real data first")
-    tensors = [torch.empty(i.shape, dtype=getattr(torch, i.dtype), device="meta") for i in inputs]
-    recorder = Recorder(model, remember)
-    params = _params(model)
-    loss = ""
-    with borrowed(model):
-        for parameter in model.parameters():
-            recorder.register(parameter, "param")
-        for buffer in model.buffers():
-            recorder.register(buffer, "buffer")
-        for tensor in tensors:
-            recorder.register(tensor, "input")
-        model.train(mode == "training")
-        try:
-            with _watched(recorder, mode == "training"):
-                named = {i.name: t for i, t in zip(inputs, tensors, strict=True)}
-                output = model(**named) if keywords else model(*tensors)
-                if mode == "training":
-                    loss = _train(recorder, output)
-        except TraceError:
-            raise
-        except Exception as error:
-            if _is_ours(error):
-                raise  # a mistake of vggcost's must not pass for one of the model's
-            raise TraceError(explain(error, model, run.title, inputs)) from error
-    modules, ops, storages = recorder.records()
-    return Trace(replace(run, loss=loss, versions=_versions()), modules, ops, params, storages)
+    return model
+
+
+def register(recorder: Recorder, model: nn.Module, inputs: list[torch.Tensor]) -> None:
+    """Note what exists before a run."""
+    for path, parameter in model.named_parameters():
+        recorder.register(parameter, "param")
+        recorder.mark(parameter, "param", path)
+    for buffer in model.buffers():
+        recorder.register(buffer, "buffer")
+    for tensor in inputs:
+        recorder.register(tensor, "input")
+
+
+def call(model: nn.Module, run: RunInfo, tensors: list[torch.Tensor], keywords: bool) -> Any:
+    """Run the forward pass."""
+    named = {i.name: t for i, t in zip(run.inputs, tensors, strict=True)}
+    return model(**named) if keywords else model(*tensors)
 
 
 @contextmanager
-def _watched(recorder: Recorder, training: bool) -> Iterator[None]:
+def explained(model: nn.Module, run: RunInfo) -> Iterator[None]:
+    """Turn what a run raises into one line that names the layer."""
+    try:
+        yield
+    except TraceError:
+        raise
+    except Exception as error:
+        if _is_ours(error):
+            raise  # a mistake of vggcost's must not pass for one of the model's
+        raise TraceError(explain(error, model, run.title, run.inputs)) from error
+
+
+@contextmanager
+def watched(recorder: Recorder, training: bool) -> Iterator[None]:
+    """Feed a recorder with all that happens."""
     handles = [
         register_module_forward_pre_hook(recorder.enter),
         register_module_forward_hook(recorder.leave, with_kwargs=True, always_call=True),
@@ -99,7 +127,7 @@ def _watched(recorder: Recorder, training: bool) -> Iterator[None]:
             handle.remove()
 
 
-def _train(recorder: Recorder, output: Any) -> str:
+def train(recorder: Recorder, output: Any) -> str:
     """Compute a loss and run the backward pass; return the loss's name.
 
     One tensor of logits `(N, classes, …)` gets cross-entropy; anything else is summed.
@@ -125,7 +153,8 @@ def _train(recorder: Recorder, output: Any) -> str:
     return name
 
 
-def _params(model: nn.Module) -> tuple[ParamRecord, ...]:
+def params_of(model: nn.Module) -> tuple[ParamRecord, ...]:
+    """Describe the parameters, each once."""
     paths: dict[int, list[str]] = {}
     found: dict[int, nn.Parameter] = {}
     for path, parameter in model.named_parameters(remove_duplicate=False):
@@ -150,6 +179,7 @@ def _is_ours(error: Exception) -> bool:
     return here and all(frame.name != "_compute" for frame in frames)
 
 
-def _versions() -> tuple[tuple[str, str], ...]:
+def versions() -> tuple[tuple[str, str], ...]:
+    """Tell what made the trace."""
     python = ".".join(str(part) for part in sys.version_info[:3])
     return (("python", python), ("torch", torch.__version__), ("vggcost", vggcost.__version__))

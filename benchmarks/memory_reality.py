@@ -1,0 +1,177 @@
+"""Predicted peak memory of a training step against a real one: python benchmarks/memory_reality.py [-o FILE.md].
+
+On the CPU the profiler's memory events are added up from a known start; on CUDA, where there is a GPU,
+the allocator's own figures are read. Nothing is downloaded: weights are random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import platform
+import statistics
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from vggcost.cost.memory import peak_of, timeline
+from vggcost.load import read_inputs
+from vggcost.records import RunInfo, Step
+from vggcost.trace.step import optimizer_of, trace_step
+
+
+class Sequence(nn.Module):
+    """An LSTM over embedded tokens, the last state classified."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.lstm, self.head = (
+            nn.Embedding(1000, 128),
+            nn.LSTM(128, 256, 2, batch_first=True),
+            nn.Linear(256, 10),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(self.embed(x))[0][:, -1])
+
+
+def zoo(name: str, **options: Any) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        from vggcost.zoo import find
+        from vggcost.zoo.network import build
+
+        variant = find(name)
+        assert variant is not None
+        return build(variant, options)
+
+    return make
+
+
+def torchvision(name: str) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        import torchvision
+
+        return torchvision.models.get_model(name, weights=None)  # type: ignore[no-any-return]
+
+    return make
+
+
+def gpt2() -> nn.Module:
+    import transformers
+
+    class Logits(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            config = transformers.GPT2Config(attn_implementation="eager")
+            self.net = transformers.GPT2LMHeadModel(config)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.net(x, use_cache=False).logits.flatten(0, 1)
+
+    return Logits()
+
+
+def image(side: int = 224) -> Callable[[int], torch.Tensor]:
+    return lambda batch: torch.rand(batch, 3, side, side)
+
+
+def tokens(length: int) -> Callable[[int], torch.Tensor]:
+    return lambda batch: torch.randint(0, 1000, (batch, length))
+
+
+CASES: list[tuple[str, Callable[[], nn.Module], Callable[[int], torch.Tensor], tuple[int, int]]] = [
+    ("VGG-A", zoo("vgg-a"), image(), (1, 4)),
+    ("VGG-D", zoo("vgg-d"), image(), (1, 4)),
+    ("VGG-S", zoo("vgg-s"), image(), (1, 4)),
+    ("ResNet-50 (zoo)", zoo("resnet-50"), image(), (1, 4)),
+    ("GoogLeNet (zoo)", zoo("googlenet"), image(), (1, 4)),
+    ("LSTM", Sequence, tokens(64), (4, 16)),
+    ("ResNet-50 (torchvision)", torchvision("resnet50"), image(), (1, 4)),
+    ("MobileNetV3-L (torchvision)", torchvision("mobilenet_v3_large"), image(), (2, 8)),
+    ("ViT-B/16 (torchvision)", torchvision("vit_b_16"), image(), (1, 4)),
+    ("GPT-2 small (transformers)", gpt2, tokens(128), (1, 4)),
+]
+
+
+def step_of(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, target: torch.Tensor) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    output = model(x)
+    loss = F.cross_entropy(output, target)
+    loss.backward()
+    optimizer.step()
+
+
+def measured_cpu(make: Callable[[], nn.Module], step: Step, inputs: Callable[[int], torch.Tensor], batch: int) -> int:
+    """The most bytes alive in the second step on the CPU, by the profiler's memory events.
+
+    All is made under the profiler: it does not see the end of what was there before it.
+    """
+    rows = make().train()(inputs(2)).shape[0] // 2 * batch
+    gc.collect()
+    with torch.autograd.profiler.profile(profile_memory=True, use_kineto=True) as profile:
+        model, x = make().train(), inputs(batch)
+        target = torch.zeros(rows, dtype=torch.int64)
+        optimizer = optimizer_of(step, list(model.parameters()))
+        step_of(model, optimizer, x, target)
+        gc.collect()
+        with torch.autograd.profiler.record_function("second step"):
+            step_of(model, optimizer, x, target)
+    events = profile.kineto_results.events()
+    begin = next(event.start_ns() for event in events if event.name() == "second step")
+    live = most = 0
+    for event in sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_ns()):
+        live += event.nbytes()
+        if event.start_ns() >= begin:
+            most = max(most, live)
+    return most
+
+
+def predicted(model: nn.Module, step: Step, x: torch.Tensor, name: str) -> int:
+    records, batch = read_inputs(x)
+    run = RunInfo(name, name, (), "object", "", records, batch, "training")
+    trace = trace_step(model, run, step)
+    return peak_of(trace, timeline(trace)).bytes
+
+
+def rows(optimizer: str, only: str) -> Iterator[tuple[str, int, int, int]]:
+    step = Step(optimizer=optimizer)
+    for name, make, inputs, batches in CASES:
+        if only.lower() not in name.lower():
+            continue
+        for batch in batches:
+            try:
+                guess = predicted(make(), step, inputs(batch), name)
+            except (ImportError, RuntimeError) as error:
+                print(f"{name}: not measured, {error}")
+                break
+            yield name, batch, guess, measured_cpu(make, step, inputs, batch)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--optimizer", default="sgd-momentum")
+    parser.add_argument("--only", default="", help="only the models whose name contains this")
+    parser.add_argument("-o", "--output", help="write the table as Markdown")
+    options = parser.parse_args()
+    lines = ["| model | batch | predicted MiB | measured MiB | predicted / measured |", "|:--|--:|--:|--:|--:|"]
+    ratios = []
+    for name, batch, guess, real in rows(options.optimizer, options.only):
+        ratios.append(guess / real)
+        lines.append(f"| {name} | {batch} | {guess / 2**20:,.2f} | {real / 2**20:,.2f} | {guess / real:.4f} |")
+        print(lines[-1], flush=True)
+    errors = [abs(ratio - 1) for ratio in ratios]
+    summary = (
+        f"{len(errors)} rows, optimizer {options.optimizer}: median error {statistics.median(errors):.2%}, "
+        f"largest {max(errors):.2%}; torch {torch.__version__} on {platform.machine()} CPU."
+    )
+    print(summary)
+    if options.output:
+        with open(options.output, "w", encoding="utf-8") as file:
+            file.write("\n".join([*lines, "", summary]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

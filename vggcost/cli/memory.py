@@ -1,0 +1,75 @@
+"""`vggcost memory`: what a training step needs."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+__all__ = ["memory"]
+
+
+@click.command()
+@click.argument("model")
+@click.option("-i", "--input", "shape", metavar="SHAPE", help="Input without the batch, such as 3x224x224.")
+@click.option("-b", "--batch", type=int, default=1, show_default=True, help="Batch size N.")
+@click.option(
+    "-k", "options", metavar="KEY=VALUE", multiple=True, help="Option of the model's factory; may be repeated."
+)
+@click.option(
+    "--optimizer",
+    default="sgd",
+    show_default=True,
+    help="sgd, sgd-momentum, adam, adamw, rmsprop, …: any of torch.optim.",
+)
+@click.option(
+    "--optimizer-option", "optimizer_options", metavar="KEY=VALUE", multiple=True, help="Argument of the optimizer."
+)
+@click.option(
+    "--freeze", metavar="PATTERN", multiple=True, help="Parameters or modules that are not trained, such as 'conv*'."
+)
+@click.option("--dtype", default="", help="float32, float16, bfloat16 or float64.  [default: as the model has it]")
+@click.option(
+    "--accumulate", type=int, default=1, show_default=True, help="Backward passes before the optimizer steps."
+)
+@click.option("--device", default="cpu", show_default=True, help="Whose defaults the optimizer takes: cpu or cuda.")
+@click.option(
+    "--format", "format_", type=click.Choice(("table", "markdown", "json", "html")), help="Form.  [default: table]"
+)
+@click.option("--html", "as_html", is_flag=True, help="Short for --format html -o MODEL-memory.html.")
+@click.option("-o", "--output", metavar="FILE", help="Where to write; - is standard output.  [default: -]")
+def memory(
+    model: str,
+    shape: str | None,
+    batch: int,
+    options: tuple[str, ...],
+    optimizer: str,
+    optimizer_options: tuple[str, ...],
+    freeze: tuple[str, ...],
+    dtype: str,
+    accumulate: int,
+    device: str,
+    format_: str | None,
+    as_html: bool,
+    output: str | None,
+) -> None:
+    """Say what a training step of MODEL needs: the peak of live bytes, where it is, and what is alive then."""
+    if as_html and format_ not in (None, "html"):
+        raise click.UsageError(f"--html and --format {format_} contradict each other; give one of them")
+    from vggcost import memory as simulate
+    from vggcost.cli.files import file_name, write
+    from vggcost.cli.report import read_options
+    from vggcost.report.memory import render_memory
+
+    found = simulate(
+        model,
+        shape,
+        batch=batch,
+        optimizer=optimizer,
+        optimizer_options=read_options(optimizer_options),
+        freeze=freeze,
+        dtype=dtype,
+        accumulate=accumulate,
+        device=device,
+        **read_options(options),
+    )
+    target = output or (f"{file_name(model)}-memory.html" if as_html else "-")
+    write(target, render_memory(found, "html" if as_html else format_ or "table"))

@@ -1,0 +1,217 @@
+"""A training step's memory as text, Markdown, JSON and a page with the timeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from vggcost.cost.allocator import ASSUMPTIONS
+from vggcost.cost.memory import ROLES
+from vggcost.report.markdown import escape
+from vggcost.units import exact, human_bytes, human_count, percent, shape
+
+if TYPE_CHECKING:
+    from vggcost._memory import MemoryReport
+
+__all__ = ["MEMORY_FORMATS", "render_memory"]
+
+_MEANINGS = {
+    "param": "parameters",
+    "buffer": "buffers",
+    "optimizer": "states of the optimizer",
+    "input": "the inputs and the loss's target",
+    "gradient": "gradients of parameters",
+    "saved": "kept by autograd for the backward pass",
+    "activation": "outputs that nothing keeps",
+    "temporary": "gradients of activations and other passing tensors",
+}
+
+
+def _setting(found: MemoryReport) -> str:
+    step, run = found.step, found.run
+    parts = [f"{found.run.title}, {', '.join(shape(i.shape) for i in run.inputs)} {run.inputs[0].dtype}"]
+    options = "".join(f", {key}={value}" for key, value in step.options)
+    parts.append(f"optimizer {step.optimizer}{options}")
+    parts += [f"frozen: {', '.join(step.freeze)}"] if step.freeze else []
+    parts += [f"{step.accumulate} backward passes a step"] if step.accumulate > 1 else []
+    parts.append(f"loss {run.loss}; the second step, which is the steady state")
+    return "; ".join(parts)
+
+
+def _budget(found: MemoryReport) -> list[tuple[str, str, str, str, str]]:
+    rows = []
+    for role, nbytes in found.peak.by_role:
+        rows.append((role, exact(nbytes), human_bytes(nbytes), percent(nbytes, found.peak.bytes), _MEANINGS[role]))
+    return rows
+
+
+def _totals(found: MemoryReport) -> list[tuple[str, str, str]]:
+    rows = []
+    for name, value in asdict(found.totals).items():
+        human = human_bytes(value) if name.endswith("_bytes") else human_count(value)
+        if value or name.endswith("_bytes"):
+            rows.append((name.replace("_", " "), exact(value), human))
+    return rows
+
+
+def _where(found: MemoryReport) -> str:
+    peak = found.peak
+    layer = f" of {peak.layer}" if peak.layer else ""
+    return (
+        f"The peak is {human_bytes(peak.bytes)} ({exact(peak.bytes)} bytes), during {peak.op}{layer} in the {peak.phase} pass, "
+        f"op {peak.op_index + 1} of {len(found.timeline.ops)}."
+    ).replace("optimizer pass", "optimizer's step")
+
+
+def _notes(found: MemoryReport) -> list[str]:
+    device = (
+        f"CUDA's caching allocator, simulated on this timeline: {human_bytes(found.allocator.allocated)} allocated, "
+        f"{human_bytes(found.allocator.reserved)} reserved at most"
+    )
+    kernels = (
+        ["attention is taken as its math kernel, which keeps the scores; a fused kernel keeps less"]
+        if found.attention
+        else []
+    )
+    return [
+        device,
+        *ASSUMPTIONS,
+        "live bytes are those of tensors; scratch space inside a kernel is not among them",
+        *kernels,
+    ]
+
+
+def _largest(found: MemoryReport) -> list[tuple[str, str, str]]:
+    return [
+        (line.layer, line.role, f"{exact(line.nbytes)} = {human_bytes(line.nbytes)}") for line in found.peak.largest
+    ]
+
+
+def _table(found: MemoryReport) -> str:
+    out = [_setting(found), _where(found), "", "alive at the peak"]
+    out += [
+        f"  {role:<11}{count:>16}  {human:<12}{share:>7}  {meaning}"
+        for role, count, human, share, meaning in _budget(found)
+    ]
+    out += ["", "per step"]
+    out += [f"  {name:<17}{count:>18}  {human}" for name, count, human in _totals(found)]
+    out += ["", "largest tensors at the peak"]
+    out += [f"  {layer:<24} {role:<11}{size}" for layer, role, size in _largest(found)]
+    out += ["", *(f"- {note}" for note in _notes(found))]
+    return "\n".join(line.rstrip() for line in out) + "\n"
+
+
+def _markdown(found: MemoryReport) -> str:
+    out = [
+        f"# Memory of a training step: {escape(found.run.title)}",
+        "",
+        escape(_setting(found)) + ".",
+        "",
+        escape(_where(found)),
+        "",
+    ]
+    out += ["| alive at the peak | bytes | about | share | what it is |", "|:--|--:|--:|--:|:--|"]
+    out += [f"| {' | '.join(escape(cell) for cell in row)} |" for row in _budget(found)]
+    out += ["", "| per step | exact | about |", "|:--|--:|--:|"]
+    out += [f"| {' | '.join(row)} |" for row in _totals(found)]
+    out += ["", "| largest at the peak | role | bytes |", "|:--|:--|--:|"]
+    out += [f"| {' | '.join(escape(cell) for cell in row)} |" for row in _largest(found)]
+    out += ["", *(f"- {escape(note)}" for note in _notes(found))]
+    return "\n".join(out) + "\n"
+
+
+def _json(found: MemoryReport) -> str:
+    run: dict[str, Any] = asdict(found.run)
+    run["versions"] = dict(found.run.versions)
+    step = asdict(found.step)
+    step["options"] = dict(found.step.options)
+    peak = asdict(found.peak)
+    for key in ("by_role", "by_layer"):
+        peak[key] = dict(peak[key])
+    data = {
+        "schema": 1,
+        "run": run,
+        "step": step,
+        "totals": asdict(found.totals),
+        "peak": peak,
+        "layers": [asdict(layer) for layer in found.layers],
+        "timeline": {"ops": found.timeline.ops, "phases": found.timeline.phases, "bytes": found.timeline.bytes},
+        "allocator": {**asdict(found.allocator), "assumptions": ASSUMPTIONS},
+    }
+    return json.dumps(data, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def timeline_chart(found: MemoryReport) -> str:
+    """Draw the live bytes by role over the ops of the step, with the peak marked."""
+    from vggcost.report.charts import PALETTE, figure_and_axes, inline
+
+    title = "Live bytes over the ops of a training step"
+    figure, axes = figure_and_axes(title, "op", "MiB", 9.6, 4.2)
+    total = found.timeline.total
+    stretch = -(-len(total) // 500)
+    shown = [role for role in ROLES if max(found.timeline.bytes[role])]
+    # A stretch of ops is drawn as the moment of it with most bytes, so that roles add up and no peak is lost.
+    places = [
+        max(range(start, min(start + stretch, len(total))), key=total.__getitem__)
+        for start in range(0, len(total), stretch)
+    ]
+    series = [[found.timeline.bytes[role][i] / 2**20 for i in places] for role in shown]
+    colours = [PALETTE[ROLES.index(role)] for role in shown]
+    axes.stackplot(places, *series, labels=shown, colors=colours, step="post", linewidth=0)
+    peak = found.peak
+    axes.plot([peak.op_index], [peak.bytes / 2**20], marker="v", color="black", markersize=6)
+    axes.annotate(
+        f"peak {human_bytes(peak.bytes)}", (peak.op_index, peak.bytes / 2**20), (0, 7), textcoords="offset points",
+        fontsize=9, ha="center",
+    )  # fmt: skip
+    phases = found.timeline.phases
+    for name in ("backward", "optimizer"):
+        if name in phases:
+            at = phases.index(name)
+            axes.axvline(at, color="black", linewidth=0.7, linestyle=":")
+            axes.annotate(name, (at, 1.06 * peak.bytes / 2**20), (3, 2), textcoords="offset points", fontsize=8.5)
+    axes.set_ylim(0, 1.12 * peak.bytes / 2**20)
+    axes.set_xlim(0, max(len(total) - 1, 1))
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8.5, frameon=False)
+    return inline(figure, title, _where(found))
+
+
+def _html(found: MemoryReport) -> str:
+    from vggcost.report.html import page
+
+    return page(
+        "memory.html.j2",
+        title=f"Memory of a training step: {found.run.title}",
+        setting=_setting(found),
+        where=_where(found),
+        chart=Markup(timeline_chart(found)),
+        budget=_budget(found),
+        totals=_totals(found),
+        largest=_largest(found),
+        layers=[
+            (layer.path or "(model)", layer.kind, *(exact(v) if v else "" for v in
+             (layer.param_bytes, layer.saved_bytes, layer.gradient_bytes, layer.optimizer_bytes)))
+            for layer in found.layers
+        ],
+        notes=_notes(found),
+        versions=", ".join(f"{name} {version}" for name, version in found.run.versions),
+    )  # fmt: skip
+
+
+_RENDERERS: dict[str, Callable[[MemoryReport], str]] = {
+    "table": _table,
+    "markdown": _markdown,
+    "json": _json,
+    "html": _html,
+}
+MEMORY_FORMATS = tuple(_RENDERERS)
+
+
+def render_memory(found: MemoryReport, format: str) -> str:
+    """Write a memory report in one of `MEMORY_FORMATS`."""
+    return _RENDERERS[format](found)

@@ -1,0 +1,149 @@
+"""A whole training step on meta: zero_grad, forward, loss, backward, optimizer; the second is recorded.
+
+The first step creates the optimizer's states and leaves gradients behind, so that the second is the
+steady state: gradients of the step before are freed at its start, states exist all along.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import nn
+
+from vggcost.errors import OptionError, TraceError
+from vggcost.records import InputRecord, RunInfo, Step, Trace
+from vggcost.trace.borrow import borrowed
+from vggcost.trace.kernels import tensors_in
+from vggcost.trace.recorder import Recorder
+from vggcost.trace.run import call, explained, params_of, ready, register, train, versions, watched
+from vggcost.units import did_you_mean
+
+__all__ = ["OPTIMIZERS", "trace_step"]
+
+# Names that need arguments; any other class of torch.optim goes by its own name in lower case.
+_NAMED: dict[str, tuple[str, dict[str, Any]]] = {
+    "sgd": ("SGD", {"lr": 0.01}),
+    "sgd-momentum": ("SGD", {"lr": 0.01, "momentum": 0.9}),
+}
+_OTHERS = sorted(
+    name.lower()
+    for name, value in vars(torch.optim).items()
+    if isinstance(value, type) and issubclass(value, torch.optim.Optimizer) and name not in ("Optimizer", "SGD")
+)
+OPTIMIZERS = (*_NAMED, *_OTHERS)
+
+
+def optimizer_of(step: Step, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """Make the optimizer, one tensor at a time or all at once as torch would on the assumed device.
+
+    Raises:
+        OptionError: there is no such optimizer, or it does not take these arguments.
+    """
+    name = step.optimizer.lower().replace("_", "-")
+    if name not in OPTIMIZERS:
+        raise OptionError(
+            f"unknown optimizer {step.optimizer!r}{did_you_mean(name, OPTIMIZERS)}; known: {', '.join(OPTIMIZERS)}"
+        )
+    class_name, arguments = _NAMED.get(name, ("", {}))
+    classes = {key.lower(): value for key, value in vars(torch.optim).items() if isinstance(value, type)}
+    factory = classes[class_name.lower() or name]
+    arguments = {**arguments, **dict(step.options)}
+    if "foreach" in signature(factory).parameters:
+        arguments.setdefault("foreach", step.device == "cuda")
+    try:
+        return factory(parameters, **arguments)  # type: ignore[no-any-return]
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"optimizer {name}: {error}") from None
+
+
+def trace_step(model: nn.Module, run: RunInfo, step: Step, *, keywords: bool = False, remember: bool = True) -> Trace:
+    """Take two training steps on meta tensors and record the second.
+
+    Args:
+        model: any module; it is left exactly as it was.
+        run: the inputs; its mode is `training`.
+        step: the optimizer, what is frozen, the dtype, how many backward passes a step has.
+        keywords: pass the inputs by name.
+        remember: take outputs of ops seen before from memory.
+
+    Returns:
+        The trace of the second step; storages have the roles param, buffer, input, activation, saved,
+        gradient, optimizer and temporary.
+
+    Raises:
+        TraceError: the model cannot be run or trained.
+        OptionError: the optimizer does not exist, or nothing is left to train.
+    """
+    model = ready(model)
+    dtype = getattr(torch, step.dtype) if step.dtype else None
+    inputs = tuple(_converted(record, step.dtype) for record in run.inputs)
+    run = replace(run, inputs=inputs)
+    tensors = [torch.empty(i.shape, dtype=getattr(torch, i.dtype), device="meta") for i in inputs]
+    recorder, loss = None, ""
+    with borrowed(model, dtype, step.freeze), explained(model, run):
+        params = params_of(model)
+        names = {id(p): path for path, p in model.named_parameters()}
+        trained = [p for p in model.parameters() if p.requires_grad]
+        if not trained:
+            raise OptionError("nothing is left to train: every parameter is frozen")
+        optimizer = optimizer_of(step, trained)
+        model.train()
+        for _ in range(2):
+            recorder = Recorder(model, remember)
+            register(recorder, model, tensors)
+            _note_states(recorder, optimizer, names)
+            for parameter in trained:
+                if parameter.grad is not None:
+                    recorder.register(parameter.grad, "gradient", keep=False)
+            with watched(recorder, True):
+                loss = _one(recorder, model, run, tensors, keywords, optimizer, step.accumulate, names)
+    assert recorder is not None
+    modules, ops, storages = recorder.records()
+    return Trace(replace(run, loss=loss, versions=versions()), modules, ops, params, storages)
+
+
+def _one(
+    recorder: Recorder,
+    model: nn.Module,
+    run: RunInfo,
+    tensors: list[torch.Tensor],
+    keywords: bool,
+    optimizer: torch.optim.Optimizer,
+    accumulate: int,
+    names: dict[int, str],
+) -> str:
+    loss = ""
+    optimizer.zero_grad(set_to_none=True)
+    for _ in range(accumulate):
+        loss = train(recorder, call(model, run, tensors, keywords))
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                recorder.mark(parameter.grad, "gradient", names[id(parameter)])
+    recorder.optimizing = True
+    optimizer.step()
+    _note_states(recorder, optimizer, names)
+    return loss
+
+
+def _note_states(recorder: Recorder, optimizer: torch.optim.Optimizer, names: dict[int, str]) -> None:
+    for parameter, state in optimizer.state.items():
+        for tensor in tensors_in(state):
+            recorder.mark(tensor, "optimizer", names.get(id(parameter), ""))
+
+
+def _converted(record: InputRecord, dtype: str) -> InputRecord:
+    return replace(record, dtype=dtype) if dtype and record.dtype.startswith(("float", "bfloat")) else record
+
+
+def check_trainable(trace: Trace) -> None:
+    """Refuse a step that computes no gradient at all.
+
+    Raises:
+        TraceError: no parameter got a gradient.
+    """
+    if not any(storage.role == "gradient" for storage in trace.storages):
+        raise TraceError("cannot be trained: the loss does not depend on any parameter")
