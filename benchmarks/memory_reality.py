@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vggcost import VggcostError
 from vggcost.cost.memory import peak_of, timeline
 from vggcost.load import read_inputs
 from vggcost.records import RunInfo, Step
@@ -144,7 +145,7 @@ def rows(optimizer: str, only: str) -> Iterator[tuple[str, int, int, int]]:
         for batch in batches:
             try:
                 guess = predicted(make(), step, inputs(batch), name)
-            except (ImportError, RuntimeError) as error:
+            except (ImportError, RuntimeError, VggcostError) as error:
                 print(f"{name}: not measured, {error}")
                 break
             yield name, batch, guess, measured_cpu(make, step, inputs, batch)

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from vggcost._analyze import Inputs, prepared
 from vggcost.cost.allocator import AllocatorPeak, simulate
 from vggcost.cost.memory import LayerMemory, Peak, StepTotals, Timeline, layer_memory, peak_of, step_totals, timeline
-from vggcost.errors import InputError, OptionError
+from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.records import RunInfo, Step
+from vggcost.units import exact, human_bytes
+from vggcost.zoo import find
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["MemoryReport", "memory"]
+__all__ = ["Fit", "MemoryReport", "fit", "memory"]
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 
@@ -31,7 +33,7 @@ class MemoryReport:
     timeline: Timeline
     layers: tuple[LayerMemory, ...]
     allocator: AllocatorPeak
-    attention: bool
+    attention: tuple[str, ...]
 
 
 def memory(
@@ -45,6 +47,7 @@ def memory(
     dtype: str = "",
     accumulate: int = 1,
     device: str = "cpu",
+    attention: str = "auto",
     **options: Any,
 ) -> MemoryReport:
     """Simulate a training step on meta tensors and say what is alive when.
@@ -60,7 +63,8 @@ def memory(
         freeze: shell patterns of parameters or modules that are not trained.
         dtype: of parameters, buffers and floating inputs; empty: as the model has them.
         accumulate: backward passes before the optimizer steps.
-        device: whose defaults the optimizer takes: `cpu` or `cuda`.
+        device: whose defaults the optimizer and attention take: `cpu` or `cuda`.
+        attention: the kernel of scaled-dot-product attention: `auto`, `math`, `flash` or `efficient`.
         options: keyword arguments of the model's factory.
 
     Returns:
@@ -82,7 +86,9 @@ def memory(
     if device not in ("cpu", "cuda"):
         raise OptionError(f"unknown device {device!r}; choose cpu or cuda")
     loaded, run, keywords = prepared(model_or_name, inputs, batch, "training", "torch", options)
-    step = Step(optimizer, tuple(sorted((optimizer_options or {}).items())), tuple(freeze), dtype, accumulate, device)
+    step = Step(
+        optimizer, tuple(sorted((optimizer_options or {}).items())), tuple(freeze), dtype, accumulate, device, attention
+    )
     trace = trace_step(loaded.model, run, step, keywords=keywords)
     check_trainable(trace)
     line = timeline(trace)
@@ -95,7 +101,107 @@ def memory(
         timeline=line,
         layers=layer_memory(trace),
         allocator=simulate(trace),
-        attention=any(
-            "softmax" in op.op and op.module >= 0 and "ttention" in trace.modules[op.module].kind for op in trace.ops
-        ),
+        attention=trace.attention,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The largest batch or image side whose training step fits, confirmed by a trace at it and at the next."""
+
+    vary: str
+    budget: int
+    answer: int
+    peak_bytes: int
+    next: int
+    next_peak_bytes: int
+    binds: str
+    traces: int
+
+
+_LARGEST = {"batch": 2**20, "resolution": 2**15}
+
+
+def fit(
+    model_or_name: str | nn.Module, budget: int, vary: str = "batch", shape: str | None = None, **options: Any
+) -> Fit:
+    """Find the largest batch, or the largest side of a square image, whose training step fits a memory.
+
+    Every candidate is traced; nothing is assumed to be linear. Doubling finds a bound, halving the answer.
+
+    Args:
+        model_or_name: as for `memory`.
+        budget: bytes that the live tensors of a step may take at most.
+        vary: `batch` or `resolution`.
+        shape: the input without the batch, as for `-i`.
+        options: as for `memory`.
+
+    Returns:
+        The answer with the peaks at it and just above it.
+
+    Raises:
+        OptionError: not even a batch (or a side) of 1 fits; the message says what is too large.
+    """
+    if vary not in _LARGEST:
+        raise OptionError(f"cannot vary {vary!r}; choose batch or resolution")
+    if vary == "resolution" and "batch" not in options:
+        options["batch"] = 1
+    known: dict[int, MemoryReport | None] = {}
+
+    def report(size: int) -> MemoryReport | None:
+        if size not in known:
+            known[size] = _at(model_or_name, vary, size, shape, options)
+        return known[size]
+
+    def fits(size: int) -> bool:
+        found = report(size)
+        return found is not None and found.totals.peak_bytes <= budget
+
+    start = 1 if vary == "batch" else _smallest_side(report)
+    first = report(start)
+    assert first is not None
+    held = first.totals.param_bytes + first.totals.optimizer_bytes + first.totals.gradient_bytes
+    if not fits(start):
+        raise OptionError(
+            f"{human_bytes(budget)} is too little: {vary} {start} peaks at {human_bytes(first.totals.peak_bytes)}, of which parameters, "
+            f"gradients and optimizer states are {human_bytes(held)} (parameters alone {human_bytes(first.totals.param_bytes)})"
+        )
+    low = start
+    while fits(2 * low):
+        low *= 2
+        if low >= _LARGEST[vary]:
+            raise OptionError(f"{human_bytes(budget)} holds any {vary} up to {exact(low)}; give a smaller memory")
+    high = 2 * low
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    at, above = report(low), report(high)
+    assert at is not None
+    assert above is not None
+    role, nbytes = max(above.peak.by_role, key=lambda item: item[1])
+    where = f"at {above.peak.op} of {above.peak.layer or 'the optimizer'}"
+    binds = f"{role} ({human_bytes(nbytes)} of {human_bytes(above.peak.bytes)}) {where}"
+    return Fit(vary, budget, low, at.totals.peak_bytes, high, above.totals.peak_bytes, binds, len(known))
+
+
+def _at(model: Any, vary: str, size: int, shape: str | None, options: dict[str, Any]) -> MemoryReport | None:
+    """Trace one candidate; None where the net cannot take an image of this side."""
+    if vary == "batch":
+        return memory(model, shape, **{**options, "batch": size})
+    channels = shape.split("x")[0] if shape else "3"
+    chosen = dict(options)
+    if isinstance(model, str) and (variant := find(model)) is not None and variant.kind == "chain":
+        chosen["image_size"] = size  # fc6 is built for the image
+    try:
+        return memory(model, f"{channels}x{size}x{size}", **chosen)
+    except (TraceError, InputError):
+        return None
+
+
+def _smallest_side(report: Any) -> int:
+    for side in range(1, 1025):
+        if report(side) is not None:
+            return side
+    raise OptionError(
+        "no square image of up to 1,024 pixels runs through this model; give its input with -i and vary the batch"
     )

@@ -167,7 +167,9 @@ class Step:
         freeze: shell patterns of parameters that are not trained.
         dtype: of parameters, buffers and floating inputs; empty: as the model has them.
         accumulate: backward passes before the optimizer steps.
-        device: whose defaults the optimizer takes: `cpu` (one tensor at a time) or `cuda` (all at once).
+        device: whose defaults are taken: `cpu` or `cuda`; the optimizer works on one tensor at a time or
+            on all at once, and attention takes the kernel that torch would choose there.
+        attention: the kernel of scaled-dot-product attention: `auto`, `math`, `flash` or `efficient`.
     """
 
     optimizer: str = "sgd"
@@ -176,6 +178,7 @@ class Step:
     dtype: str = ""
     accumulate: int = 1
     device: str = "cpu"
+    attention: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +190,7 @@ class Trace:
     ops: tuple[OpRecord, ...]
     params: tuple[ParamRecord, ...]
     storages: tuple[StorageRecord, ...]
+    attention: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

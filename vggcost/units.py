@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from decimal import Decimal
 
-__all__ = ["did_you_mean", "exact", "human_bytes", "human_count", "percent", "product", "shape"]
+from vggcost.errors import InputError
+
+__all__ = ["did_you_mean", "exact", "human_bytes", "human_count", "percent", "product", "read_bytes", "shape"]
 
 _COUNT_UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 _BYTE_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
@@ -58,6 +62,25 @@ def _scaled(value: int, units: tuple[tuple[int, str], ...], suffix: str) -> str:
         if round(abs(value) * step / factor, 2) >= step:  # the smaller unit would print 1000.00
             return f"{value / factor:.2f} {prefix}{suffix}"
     return f"{value} {suffix}".rstrip()
+
+
+def read_bytes(text: str) -> int:
+    """Read an amount of memory: `24GiB`, `512 MiB`, `12GB` (10⁹ bytes), or plain bytes.
+
+    Raises:
+        InputError: it cannot be read.
+
+    Example:
+        >>> read_bytes("1.5GiB")
+        1610612736
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]i?)?[bB]?\s*", text)
+    if found is None:
+        raise InputError(f"cannot read {text!r} as an amount of memory; write 24GiB, 512MiB, 12GB or plain bytes")
+    prefixes = {"K": 1, "M": 2, "G": 3, "T": 4}
+    unit = (found[2] or "").upper()
+    base = 1024 if unit.endswith("I") else 1000
+    return int(Decimal(found[1]) * base ** prefixes.get(unit[:1], 0))
 
 
 def percent(part: int, whole: int) -> str:

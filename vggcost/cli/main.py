@@ -21,6 +21,7 @@ __all__ = ["cli", "main"]
 _COMMANDS = {
     "report": "What a model costs, layer by layer.",
     "memory": "What a training step needs.",
+    "fit": "The largest batch or image whose training step fits a memory.",
     "compare": "Several models side by side.",
     "diff": "Which layers account for the difference between two models.",
     "stack": "One k×k convolution against a stack of 3×3.",

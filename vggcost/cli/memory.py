@@ -32,6 +32,9 @@ __all__ = ["memory"]
 )
 @click.option("--device", default="cpu", show_default=True, help="Whose defaults the optimizer takes: cpu or cuda.")
 @click.option(
+    "--attention", default="auto", show_default=True, help="Kernel of attention: auto, math, flash or efficient."
+)
+@click.option(
     "--format", "format_", type=click.Choice(("table", "markdown", "json", "html")), help="Form.  [default: table]"
 )
 @click.option("--html", "as_html", is_flag=True, help="Short for --format html -o MODEL-memory.html.")
@@ -47,6 +50,7 @@ def memory(
     dtype: str,
     accumulate: int,
     device: str,
+    attention: str,
     format_: str | None,
     as_html: bool,
     output: str | None,
@@ -69,6 +73,7 @@ def memory(
         dtype=dtype,
         accumulate=accumulate,
         device=device,
+        attention=attention,
         **read_options(options),
     )
     target = output or (f"{file_name(model)}-memory.html" if as_html else "-")

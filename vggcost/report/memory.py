@@ -73,7 +73,7 @@ def _notes(found: MemoryReport) -> list[str]:
         f"{human_bytes(found.allocator.reserved)} reserved at most"
     )
     kernels = (
-        ["attention is taken as its math kernel, which keeps the scores; a fused kernel keeps less"]
+        [f"scaled-dot-product attention is taken as the {' and the '.join(found.attention)} kernel"]
         if found.attention
         else []
     )

@@ -97,6 +97,8 @@ class Recorder:
         """Say what a tensor of the run turned out to be: a gradient, a state of the optimizer."""
         record = self.storages[self._storage(tensor, OUTSIDE, role)]
         record.role, record.name = role, path
+        if role == "input":  # the loss's target is there before the step, though its shape is known only here
+            record.born = 0
 
     def _storage(self, tensor: torch.Tensor, module: int, role: str) -> int:
         storage = tensor.untyped_storage()
@@ -182,6 +184,8 @@ class Recorder:
         plan = plan_of(func)
         if plan.hidden:
             return func(*args, **kwargs)
+        if self.optimizing and plan.name == "aten._local_scalar_dense" and args[0].is_meta:
+            return 1.0  # some optimizers scale by a norm; no shape depends on it
         if plan.decompose:
             with self.mode():
                 result = func.decompose(*args, **kwargs)

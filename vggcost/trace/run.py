@@ -143,6 +143,7 @@ def train(recorder: Recorder, output: Any) -> str:
     if single:
         target = torch.empty((output.shape[0], *output.shape[2:]), dtype=torch.int64, device="meta")
         recorder.register(target, "input")
+        recorder.mark(target, "input", "")
         loss = F.cross_entropy(output, target)
     else:
         loss = outputs[0].sum()

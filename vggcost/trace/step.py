@@ -15,6 +15,7 @@ from torch import nn
 
 from vggcost.errors import OptionError, TraceError
 from vggcost.records import InputRecord, RunInfo, Step, Trace
+from vggcost.trace.attention import KERNELS, Attention
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
@@ -77,6 +78,8 @@ def trace_step(model: nn.Module, run: RunInfo, step: Step, *, keywords: bool = F
         TraceError: the model cannot be run or trained.
         OptionError: the optimizer does not exist, or nothing is left to train.
     """
+    if step.attention not in KERNELS:
+        raise OptionError(f"unknown attention kernel {step.attention!r}; choose one of: {', '.join(KERNELS)}")
     model = ready(model)
     dtype = getattr(torch, step.dtype) if step.dtype else None
     inputs = tuple(_converted(record, step.dtype) for record in run.inputs)
@@ -91,6 +94,7 @@ def trace_step(model: nn.Module, run: RunInfo, step: Step, *, keywords: bool = F
             raise OptionError("nothing is left to train: every parameter is frozen")
         optimizer = optimizer_of(step, trained)
         model.train()
+        attention = Attention(step.attention, step.device)
         for _ in range(2):
             recorder = Recorder(model, remember)
             register(recorder, model, tensors)
@@ -98,11 +102,12 @@ def trace_step(model: nn.Module, run: RunInfo, step: Step, *, keywords: bool = F
             for parameter in trained:
                 if parameter.grad is not None:
                     recorder.register(parameter.grad, "gradient", keep=False)
-            with watched(recorder, True):
+            with watched(recorder, True), attention:
                 loss = _one(recorder, model, run, tensors, keywords, optimizer, step.accumulate, names)
     assert recorder is not None
     modules, ops, storages = recorder.records()
-    return Trace(replace(run, loss=loss, versions=versions()), modules, ops, params, storages)
+    used = tuple(sorted(attention.used))
+    return Trace(replace(run, loss=loss, versions=versions()), modules, ops, params, storages, used)
 
 
 def _one(

@@ -1,0 +1,302 @@
+"""A training step's memory: closed forms, invariants, reality on the CPU, the allocator, the commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import html5lib
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from tests.conftest import command
+from tests.strategies import Net, chains
+from tests.test_report import Texts
+from vggcost import VggcostError, analyze, memory
+from vggcost.cost.allocator import Allocator
+from vggcost.report.memory import MEMORY_FORMATS, render_memory
+from vggcost.trace.step import OPTIMIZERS
+
+MIB = 2**20
+
+# Closed forms
+
+
+def test_one_linear_layer_on_paper() -> None:
+    # y = x·Wᵀ, cross-entropy; N = 4, 8 inputs, 3 classes, momentum
+    report = memory(nn.Linear(8, 3, bias=False), "8", batch=4, optimizer="sgd-momentum")
+    totals = report.totals
+    assert totals.param_bytes == totals.gradient_bytes == totals.optimizer_bytes == 4 * 24
+    assert totals.input_bytes == 4 * 32 + 8 * 4  # the images and int64 targets
+    # saved: x, log-softmax's output, the targets, nll's total weight
+    assert totals.saved_bytes == 4 * 32 + 4 * 12 + 8 * 4 + 4
+    assert (totals.forward_macs, totals.backward_macs) == (96, 96)
+    assert totals.peak_bytes == report.peak.bytes == sum(nbytes for _, nbytes in report.peak.by_role)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "states"),
+    [("sgd", 0), ("sgd-momentum", 1), ("adam", 2), ("adamw", 2), ("rmsprop", 1), ("adagrad", 1), ("SGD_momentum", 1)],
+)
+def test_states_of_optimizers(optimizer: str, states: int) -> None:
+    net = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 3))
+    params = 8 * 16 + 16 + 16 * 3 + 3
+    report = memory(net, "8", optimizer=optimizer)
+    steps = 4 * 4 if optimizer in ("adam", "adamw", "rmsprop", "adagrad") else 0  # torch's step counters, one a tensor
+    assert report.totals.optimizer_bytes == 4 * params * states + steps
+    assert memory(net, "8", optimizer=optimizer, device="cuda").totals.optimizer_bytes == 4 * params * states + steps
+
+
+def test_every_optimizer_of_torch_runs_or_says_why() -> None:
+    net = nn.Linear(4, 4)
+    for name in OPTIMIZERS:
+        try:
+            assert memory(net, "4", optimizer=name).totals.peak_bytes > 0
+        except VggcostError as error:
+            assert "\n" not in str(error)
+            assert name in ("lbfgs", "sparseadam", "muon"), f"{name}: {error}"
+
+
+def test_vgg_16_at_batch_32() -> None:
+    report = memory("vgg16", batch=32, optimizer="sgd-momentum")
+    totals = report.totals
+    assert totals.param_bytes == totals.gradient_bytes == totals.optimizer_bytes == 553_430_176
+    assert totals.forward_flops + totals.backward_flops == 32 * 92_648_177_664
+    assert totals.saved_bytes == analyze("vgg16", batch=32, mode="training").totals.saved_bytes
+    assert report.peak.phase == "backward"
+    assert report.allocator.reserved >= report.allocator.allocated >= totals.peak_bytes
+
+
+def test_frozen_layers_save_almost_nothing() -> None:
+    names = [f"fc{n}" for n in (6, 7)] + ["conv*"]
+    report = memory("vgg16", batch=2, optimizer="sgd", freeze=names)
+    assert report.totals.gradient_bytes == 4 * (4096 * 1000 + 1000)
+    # fc8's input, log-softmax, targets, total weight
+    assert report.totals.saved_bytes == 4 * 2 * 4096 + 4 * 2000 + 16 + 4
+    assert all(
+        layer.saved_bytes == 0
+        for layer in report.layers
+        if layer.path.startswith(("conv", "relu", "pool", "fc6", "fc7"))
+    )
+    everything = memory("vgg16", batch=2, optimizer="sgd")
+    assert report.totals.peak_bytes < everything.totals.peak_bytes / 1.5
+
+
+def test_half_precision_halves_what_floats_take() -> None:
+    full, half = (memory("vgg-f", batch=2, optimizer="sgd-momentum", dtype=d).totals for d in ("float32", "float16"))
+    assert half.param_bytes * 2 == full.param_bytes
+    assert half.gradient_bytes * 2 == full.gradient_bytes
+    assert half.peak_bytes < 0.52 * full.peak_bytes
+
+
+def test_accumulation_adds_work_and_no_gradients() -> None:
+    once, thrice = (memory("vgg-f", batch=2, accumulate=n).totals for n in (1, 3))
+    assert thrice.forward_macs == 3 * once.forward_macs
+    assert thrice.gradient_bytes == once.gradient_bytes
+
+
+def test_checkpointing_saves_less_and_recomputes() -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    class Body(nn.Module):
+        def __init__(self, again: bool) -> None:
+            super().__init__()
+            self.again = again
+            self.blocks = nn.ModuleList(
+                nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()) for _ in range(4)
+            )
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for block in self.blocks:
+                x = checkpoint(block, x, use_reentrant=False) if self.again else block(x)
+            return x
+
+    plain, again = memory(Body(False), "64", batch=256).totals, memory(Body(True), "64", batch=256).totals
+    assert again.peak_bytes < plain.peak_bytes
+    assert plain.recompute_macs == 0
+    # the last layer's forward is not needed again
+    assert 0 < again.recompute_macs <= plain.forward_macs
+
+
+@given(chains())
+def test_invariants(net: Net) -> None:
+    report = memory(net.model, net.input, batch=net.batch, optimizer="adam")
+    total = report.timeline.total
+    assert report.totals.peak_bytes == max(total) == total[report.peak.op_index]
+    assert sum(nbytes for _, nbytes in report.peak.by_role) == report.peak.bytes
+    assert sum(nbytes for _, nbytes in report.peak.by_layer) == report.peak.bytes
+    held = report.totals.param_bytes + report.totals.optimizer_bytes + report.totals.buffer_bytes
+    assert report.peak.bytes >= held
+    assert report.allocator.reserved >= report.allocator.allocated >= report.peak.bytes
+    assert report.totals.gradient_bytes == report.totals.param_bytes == sum(x.gradient_bytes for x in report.layers)
+    again = memory(net.model, net.input, batch=net.batch, optimizer="adam")
+    assert again == report
+
+
+# Reality
+
+
+def measured(make: Callable[[], nn.Module], inputs: Callable[[], torch.Tensor], optimizer: Callable[..., Any]) -> int:
+    """The most bytes alive in the second real step on the CPU, by the profiler's memory events."""
+    rows = make().train()(inputs()).shape[0]
+    with torch.autograd.profiler.profile(profile_memory=True, use_kineto=True) as profile:
+        model, x, target = make().train(), inputs(), torch.zeros(rows, dtype=torch.int64)
+        stepper = optimizer(model.parameters())
+        for name in ("first", "second"):
+            with torch.autograd.profiler.record_function(name):
+                stepper.zero_grad(set_to_none=True)
+                output = model(x)
+                loss = F.cross_entropy(output, target)
+                loss.backward()
+                stepper.step()
+    events = profile.kineto_results.events()
+    begin = next(event.start_ns() for event in events if event.name() == "second")
+    live = most = 0
+    for event in sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_ns()):
+        live += event.nbytes()
+        most = max(most, live) if event.start_ns() >= begin else most
+    return most
+
+
+def wide() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(512, 1024), nn.ReLU(), nn.Dropout(0.3), nn.Linear(1024, 512), nn.LayerNorm(512), nn.Linear(512, 10)
+    )
+
+
+def small_conv() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "shape", "batch", "name", "optimizer"),
+    [
+        (wide, (512,), 64, "adam", torch.optim.Adam),
+        (wide, (512,), 4, "sgd", torch.optim.SGD),
+        (small_conv, (3, 64, 64), 32, "sgd-momentum", lambda p: torch.optim.SGD(p, momentum=0.9)),
+        (small_conv, (3, 64, 64), 32, "rmsprop", torch.optim.RMSprop),
+    ],
+)
+def test_a_real_step_on_the_cpu_needs_what_was_predicted(
+    make: Callable[[], nn.Module], shape: tuple[int, ...], batch: int, name: str, optimizer: Callable[..., Any]
+) -> None:
+    guess = memory(make(), "x".join(map(str, shape)), batch=batch, optimizer=name).totals.peak_bytes
+    real = measured(make, lambda: torch.rand(batch, *shape), optimizer)
+    assert abs(guess / real - 1) < 0.02, f"predicted {guess:,}, measured {real:,}"
+
+
+# The allocator
+
+
+def test_blocks_are_rounded_split_and_merged() -> None:
+    allocator = Allocator()
+    small = [allocator.allocate(1), allocator.allocate(513)]
+    assert allocator.allocated == 512 + 1024
+    assert allocator.reserved == 2 * MIB
+    large = allocator.allocate(3 * MIB)
+    assert allocator.reserved == 22 * MIB  # cut from a segment of 20 MiB
+    other = allocator.allocate(16 * MIB)
+    assert allocator.reserved == 22 * MIB  # the best fit; what is left, 1 MiB, is too little to split off
+    assert allocator.allocated == 512 + 1024 + 20 * MIB
+    allocator.free(large)
+    allocator.free(other)
+    again = allocator.allocate(20 * MIB)
+    assert allocator.reserved == 22 * MIB  # both parts merged
+    more = allocator.allocate(10 * MIB + 1)
+    assert allocator.reserved == 34 * MIB  # a segment of its own, rounded to 2 MiB
+    for block in (*small, again, more):
+        allocator.free(block)
+    assert allocator.allocated == 0
+    assert allocator.reserved == 34 * MIB
+
+
+@given(st.lists(st.tuples(st.integers(1, 40 * MIB), st.integers(0, 5)), max_size=60))
+def test_the_allocator_never_loses_memory(requests: list[tuple[int, int]]) -> None:
+    allocator, blocks, sizes = Allocator(), [], []
+    for size, frees in requests:
+        blocks.append(allocator.allocate(size))
+        sizes.append(size)
+        for _ in range(min(frees, len(blocks))):
+            allocator.free(blocks.pop())
+            sizes.pop()
+        assert sum(sizes) <= allocator.allocated <= allocator.reserved
+    for block in blocks:
+        allocator.free(block)
+    assert allocator.allocated == 0
+    free = sum(size for pool in allocator._free.values() for size, _, _ in pool)
+    assert free == allocator.reserved
+
+
+# The command
+
+
+def test_the_documented_keys() -> None:
+    done = command("memory", "vgg16", "-b", "32", "--optimizer", "sgd-momentum", "--format", "json")
+    data = json.loads(done.stdout)
+    totals = data["totals"]
+    assert totals["param_bytes"] == totals["optimizer_bytes"] == 553_430_176
+    assert {
+        "gradient_bytes",
+        "saved_bytes",
+        "peak_bytes",
+        "forward_macs",
+        "backward_macs",
+        "optimizer_flops",
+    } <= totals.keys()
+    assert {"op", "layer", "by_role", "by_layer", "largest"} <= data["peak"].keys()
+    assert len(data["peak"]["largest"]) == 10
+    assert {"path", "saved_bytes", "gradient_bytes"} <= data["layers"][0].keys()
+    assert data["allocator"]["reserved"] >= data["allocator"]["allocated"]
+
+
+@pytest.mark.parametrize("format_", MEMORY_FORMATS)
+def test_every_format(format_: str) -> None:
+    report = memory("vgg-f", batch=4, optimizer="adam")
+    text = render_memory(report, format_)
+    assert text == render_memory(memory("vgg-f", batch=4, optimizer="adam"), format_)
+    if format_ == "html":
+        html5lib.HTMLParser(strict=True).parse(text)
+        assert not [name for name, _ in Texts(text).attributes if name == "style"]
+    assert "fc6" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("memory vgg16 --optimizer adma", "did you mean adam"),
+        ("memory vgg16 --optimizer sgd --optimizer-option lr=-1", "optimizer sgd: Invalid learning rate"),
+        ("memory vgg16 --optimizer sgd --optimizer-option speed=1", "unexpected keyword argument"),
+        ("memory vgg16 --dtype float8", "unknown dtype"),
+        ("memory vgg16 --accumulate 0", "1 or more"),
+        ("memory vgg16 --device tpu", "choose cpu or cuda"),
+        ("memory vgg16 --freeze *", "every parameter is frozen"),
+        ("memory vgg16 -b 0", "1 or more"),
+        ("memory vgg16 -i 3x8x8", "the map vanishes at pool4"),
+        ("memory ./net.py:Argmax -i 4", "every parameter is frozen"),
+        ("memory ./net.py:integers -i 4", "no output has a gradient"),
+    ],
+)
+def test_bad_input(line: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "class Argmax(nn.Module):\n    def forward(self, x): return x.argmax(1)\n"
+        "class Integers(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__(); self.layer = nn.Linear(4, 4)\n"
+        "    def forward(self, x): return self.layer(x).argmax(1)\n"
+        "integers = Integers\n",
+        encoding="utf-8",
+    )
+    done = command(*line.split(), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert says in done.stderr
