@@ -8,7 +8,17 @@ from decimal import Decimal
 
 from vggcost.errors import InputError
 
-__all__ = ["did_you_mean", "exact", "human_bytes", "human_count", "percent", "product", "read_bytes", "shape"]
+__all__ = [
+    "did_you_mean",
+    "exact",
+    "human_bytes",
+    "human_count",
+    "percent",
+    "product",
+    "read_bytes",
+    "read_count",
+    "shape",
+]
 
 _COUNT_UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 _BYTE_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
@@ -81,6 +91,25 @@ def read_bytes(text: str) -> int:
     unit = (found[2] or "").upper()
     base = 1024 if unit.endswith("I") else 1000
     return int(Decimal(found[1]) * base ** prefixes.get(unit[:1], 0))
+
+
+def read_count(text: str) -> int:
+    """Read a count with a decimal prefix: `1.28M`, `370K`, `5.1T`.
+
+    Raises:
+        InputError: it cannot be read, or is no whole number above 0.
+
+    Example:
+        >>> read_count("1.28M")
+        1280000
+    """
+    found = re.fullmatch(r"\s*([\d,]+(?:\.\d+)?)\s*([kKMGT]?)\s*", text)
+    if found is None:
+        raise InputError(f"cannot read {text!r} as a count; write 1.28M, 370K or 1280000")
+    value = Decimal(found[1].replace(",", "")) * 1000 ** {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}[found[2].upper()]
+    if value < 1 or value != int(value):
+        raise InputError(f"{text!r} is no whole number above 0")
+    return int(value)
 
 
 def percent(part: int, whole: int) -> str:

@@ -22,6 +22,8 @@ _COMMANDS = {
     "report": "What a model costs, layer by layer.",
     "memory": "What a training step needs.",
     "fit": "The largest batch or image whose training step fits a memory.",
+    "train": "The bill of a whole training run.",
+    "evaluate": "What testing an image costs: crops or densely.",
     "compare": "Several models side by side.",
     "diff": "Which layers account for the difference between two models.",
     "stack": "One k×k convolution against a stack of 3×3.",

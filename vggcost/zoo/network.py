@@ -27,6 +27,8 @@ class Options:
         dropout: probability of dropout after the hidden fully connected layers.
         image_size: side of the square image, in pixels, that fc6 is built for; None: as published.
         features: leave the fully connected layers out, so that any image fits.
+        dense: turn the fully connected layers into convolutions that run over an image of any size; their
+            class maps are averaged (section 3.2 of the VGG paper).
     """
 
     classes: int = 1000
@@ -34,10 +36,11 @@ class Options:
     dropout: float = 0.5
     image_size: int | None = None
     features: bool = False
+    dense: bool = False
 
 
 _KNOWN = {
-    "chain": ("classes", "ceil_mode", "dropout", "image_size", "features"),
+    "chain": ("classes", "ceil_mode", "dropout", "image_size", "features", "dense"),
     "inception": ("classes", "ceil_mode", "dropout"),
     "residual": ("classes",),
 }
@@ -60,7 +63,7 @@ def read_options(variant: Variant, given: dict[str, Any]) -> Options:
         whole = isinstance(value, int) and not isinstance(value, bool)
         if key in ("classes", "image_size") and not (whole and value > 0):
             raise OptionError(f"{key} must be a whole number above 0, not {value!r}")
-        if key in ("ceil_mode", "features") and not isinstance(value, bool):
+        if key in ("ceil_mode", "features", "dense") and not isinstance(value, bool):
             raise OptionError(f"{key} must be true or false, not {value!r}")
         if key == "dropout" and not ((whole or isinstance(value, float)) and 0 <= value <= 1):
             raise OptionError(f"dropout must lie between 0 and 1, not {value!r}")
@@ -117,13 +120,18 @@ class ConvNet(nn.Module):
         if options.features:
             return
         side = [size for _, size in map_sizes(variant, options.image_size or variant.image_size, ceil_mode)][-1]
-        width = channels * side * side
-        for number, hidden in enumerate(variant.hidden, 6):
-            self.add_module(f"fc{number}", nn.Linear(width, hidden))
-            self.add_module(f"relu{number}", nn.ReLU(inplace=True))
-            self.add_module(f"drop{number}", nn.Dropout(options.dropout))
-            width = hidden
-        self.add_module(f"fc{6 + len(variant.hidden)}", nn.Linear(width, options.classes))
+        widths = [*variant.hidden, options.classes]
+        inputs = [channels if options.dense else channels * side * side, *variant.hidden]
+        for number, (width, hidden) in enumerate(zip(inputs, widths, strict=True), 6):
+            kernel = side if number == 6 else 1
+            dense = nn.Conv2d(width, hidden, kernel) if options.dense else nn.Linear(width, hidden)
+            self.add_module(f"fc{number}", dense)
+            if number < 5 + len(widths):
+                self.add_module(f"relu{number}", nn.ReLU(inplace=True))
+                self.add_module(f"drop{number}", nn.Dropout(options.dropout))
+        if options.dense:
+            self.add_module("average", nn.AdaptiveAvgPool2d(1))
+            self.add_module("flatten", nn.Flatten())
         self.add_module("prob", nn.Softmax(dim=1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
