@@ -70,7 +70,9 @@ def gpt2() -> nn.Module:
             self.net = transformers.GPT2LMHeadModel(config)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.net(x, use_cache=False).logits.flatten(0, 1)
+            # A mask of four axes is used as it is; the library would look into a smaller one.
+            mask = torch.zeros(x.shape[0], 1, x.shape[1], x.shape[1], device=x.device)
+            return self.net(x, attention_mask=mask, use_cache=False).logits.flatten(0, 1)
 
     return Logits()
 
@@ -110,7 +112,7 @@ def measured_cpu(make: Callable[[], nn.Module], step: Step, inputs: Callable[[in
 
     All is made under the profiler: it does not see the end of what was there before it.
     """
-    rows = make().train()(inputs(2)).shape[0] // 2 * batch
+    rows = make().train()(inputs(2)).shape[0] // 2 * batch  # targets: one a row of logits
     gc.collect()
     with torch.autograd.profiler.profile(profile_memory=True, use_kineto=True) as profile:
         model, x = make().train(), inputs(batch)

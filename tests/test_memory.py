@@ -19,6 +19,7 @@ from tests.conftest import command
 from tests.strategies import Net, chains
 from tests.test_report import Texts
 from vggcost import VggcostError, analyze, memory
+from vggcost._memory import fit
 from vggcost.cost.allocator import Allocator
 from vggcost.report.memory import MEMORY_FORMATS, render_memory
 from vggcost.trace.step import OPTIMIZERS
@@ -296,6 +297,162 @@ def test_bad_input(line: str, says: str, tmp_path: Path) -> None:
         "integers = Integers\n",
         encoding="utf-8",
     )
+    done = command(*line.split(), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert says in done.stderr
+
+
+# Attention
+
+
+def encoder() -> nn.Module:
+    return nn.TransformerEncoderLayer(64, 4, 128, dropout=0.0, batch_first=True)
+
+
+def test_fused_attention_does_the_same_work_and_keeps_no_scores() -> None:
+    math, flash = (memory(encoder(), "128x64", batch=4, attention=kernel) for kernel in ("math", "flash"))
+    assert (math.attention, flash.attention) == (("math",), ("flash",))
+    assert math.totals.forward_macs == flash.totals.forward_macs
+    scores = 4 * 4 * 4 * 128 * 128  # float32, batch, heads, T·T
+    assert math.totals.saved_bytes - flash.totals.saved_bytes > scores
+    # the fused backward pass works the scores out again: one more Q·Kᵀ
+    assert flash.totals.backward_macs - math.totals.backward_macs == 4 * 128 * 128 * 64
+
+
+def test_the_kernel_follows_the_device_and_the_dtype() -> None:
+    found = {
+        (device, dtype): memory(encoder(), "16x64", device=device, dtype=dtype).attention
+        for device in ("cpu", "cuda")
+        for dtype in ("float32", "bfloat16")
+    }
+    assert found == {
+        ("cpu", "float32"): ("flash",), ("cpu", "bfloat16"): ("flash",),
+        ("cuda", "float32"): ("efficient",), ("cuda", "bfloat16"): ("flash",),
+    }  # fmt: skip
+    before = F.scaled_dot_product_attention
+    memory(encoder(), "16x64")
+    assert F.scaled_dot_product_attention is before
+
+
+@pytest.mark.slow
+def test_a_real_step_with_attention_needs_what_was_predicted() -> None:
+    def make() -> nn.Module:
+        return nn.Sequential(encoder(), encoder(), nn.Flatten(), nn.Linear(64 * 64, 10))
+
+    guess = memory(make(), "64x64", batch=16, optimizer="adam").totals.peak_bytes
+    real = measured(make, lambda: torch.rand(16, 64, 64), torch.optim.Adam)
+    assert abs(guess / real - 1) < 0.02, f"predicted {guess:,}, measured {real:,}"
+
+
+# What fits
+
+
+def test_the_largest_batch_is_confirmed_by_both_of_its_traces() -> None:
+    done = command("fit", "vgg16", "--memory", "12GiB", "--optimizer", "sgd-momentum", "--format", "json")
+    found = json.loads(done.stdout)
+    assert found["peak_bytes"] <= 12 * 2**30 < found["next_peak_bytes"]
+    assert found["next"] == found["answer"] + 1
+    for size, peak in ((found["answer"], found["peak_bytes"]), (found["next"], found["next_peak_bytes"])):
+        assert memory("vgg16", batch=size, optimizer="sgd-momentum").totals.peak_bytes == peak
+
+
+def test_the_largest_image() -> None:
+    done = command("fit", "vgg-f", "--memory", "1GiB", "--vary", "resolution", "--format", "json")
+    found = json.loads(done.stdout)
+    assert found["peak_bytes"] <= 2**30 < found["next_peak_bytes"]
+
+
+def test_a_small_net_by_hand() -> None:
+    budget = memory(nn.Linear(8, 3), "8", batch=17).totals.peak_bytes
+    found = fit(nn.Linear(8, 3), budget, shape="8")
+    assert (found.answer, found.next) == (17, 18)
+
+
+# The paper's bill, and its way of testing
+
+
+def test_the_bill_of_the_paper() -> None:
+    data = json.loads(
+        command(
+            "train", "vgg16", "--images", "1.28M", "--epochs", "74", "--batch", "256", "--gpus", "4", "--format", "json"
+        ).stdout
+    )
+    assert data["iterations"] == 370_000
+    assert data["total_flops"] == 1_280_000 * 74 * 92_648_177_664
+    assert data["batch_per_gpu"] == 64
+    assert data["gradient_bytes"] == 553_430_176
+    assert data["allreduce_bytes_per_gpu"] == 2 * 3 * 553_430_176 // 4
+    # 8.776e18 FLOPs on four times 5.121e12 a second, of 14 to 21 days
+    seconds = data["total_flops"] / (4 * 5.121e12)
+    assert data["seconds_at_full_use"] == pytest.approx(seconds)
+    assert data["utilisation"] == pytest.approx([seconds / 86400 / 21, seconds / 86400 / 14])
+
+
+def test_a_dense_net_gives_what_the_cropped_net_gives() -> None:
+    from vggcost.zoo.network import build
+    from vggcost.zoo.variants import Variant
+
+    tiny = Variant("tiny", "Tiny", "3x4 pool2/2 | 3x8 pool2/2", hidden=(16, 12), image_size=16)
+    torch.manual_seed(0)
+    cropped, dense = (build(tiny, {"classes": 5, **options}).eval() for options in ({}, {"dense": True}))
+    shapes = {name: tensor.shape for name, tensor in dense.state_dict().items()}
+    dense.load_state_dict({name: tensor.reshape(shapes[name]) for name, tensor in cropped.state_dict().items()})
+    image = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(dense(image), cropped(image))
+        larger = torch.rand(1, 3, 24, 24)
+        scores = _scores(dense, larger)
+        window = torch.softmax(_scores(dense, larger[:, :, 4:20, 8:24]), 1).flatten(1)
+        torch.testing.assert_close(window, cropped(larger[:, :, 4:20, 8:24]))
+    assert scores.shape == (1, 5, 3, 3)  # one class score a position
+
+
+def _scores(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """The class maps of a dense net, before they are averaged."""
+    for name, layer in net.named_children():
+        if name == "average":
+            return x
+        x = layer(x)
+    raise AssertionError("no dense net")
+
+
+def test_dense_costs_what_the_cropped_net_costs_at_its_own_size() -> None:
+    dense, cropped = analyze("vgg16", dense=True).totals, analyze("vgg16").totals
+    assert (dense.params, dense.macs) == (cropped.params, cropped.macs)
+
+
+def test_evaluation_of_one_image() -> None:
+    data = json.loads(
+        command("evaluate", "vgg16", "--scales", "256,384,512", "--aspect", "1:1", "--format", "json").stdout
+    )
+    one, ten, many, dense = data["ways"]
+    assert ten["macs"] == 10 * one["macs"]
+    assert many["macs"] == 150 * one["macs"]
+    by_hand = sum(analyze("vgg16", f"3x{q}x{q}", batch=2, dense=True).totals.macs for q in (256, 384, 512))
+    assert dense["macs"] == by_hand
+    assert one["peak_bytes"] < ten["peak_bytes"] < many["peak_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("memory vgg16 --attention flas", "unknown attention kernel"),
+        ("fit vgg16 --memory 500MiB", "500.00 MiB is too little"),
+        ("fit vgg16 --memory lots", "write 24GiB"),
+        ("fit vgg16 --memory 12GiB --vary depth", "choose batch or resolution"),
+        ("fit vgg16", "Missing option"),
+        ("train vgg16 --recipe papr", "recipes: vgg-paper"),
+        ("train vgg16 --device titan", "devices: titan-black"),
+        ("train vgg16 --images many", "cannot read 'many' as a count"),
+        ("train vgg16 --batch 2 --gpus 4", "cannot be shared"),
+        ("evaluate resnet-50", "no dense form"),
+        ("evaluate vgg16 --scales 128", "at least 224"),
+        ("evaluate vgg16 --scales large", "cannot read --scales"),
+        ("evaluate vgg16 --aspect 0:0", "cannot read --scales"),
+    ],
+)
+def test_more_bad_input(line: str, says: str, tmp_path: Path) -> None:
     done = command(*line.split(), cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr

@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vggcost._analyze import Inputs, prepared
-from vggcost.cost.allocator import AllocatorPeak, simulate
-from vggcost.cost.memory import LayerMemory, Peak, StepTotals, Timeline, layer_memory, peak_of, step_totals, timeline
+from vggcost.cost.allocator import simulate
+from vggcost.cost.memory import layer_memory, peak_of, step_totals, timeline
+from vggcost.cost.step import Fit, MemoryReport
 from vggcost.errors import InputError, OptionError, TraceError
-from vggcost.records import RunInfo, Step
+from vggcost.records import Step
 from vggcost.units import exact, human_bytes
 from vggcost.zoo import find
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Fit", "MemoryReport", "fit", "memory"]
+__all__ = ["fit", "memory"]
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryReport:
-    """What one training step needs, in its steady state."""
-
-    run: RunInfo
-    step: Step
-    totals: StepTotals
-    peak: Peak
-    timeline: Timeline
-    layers: tuple[LayerMemory, ...]
-    allocator: AllocatorPeak
-    attention: tuple[str, ...]
 
 
 def memory(
@@ -103,20 +89,6 @@ def memory(
         allocator=simulate(trace),
         attention=trace.attention,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """The largest batch or image side whose training step fits, confirmed by a trace at it and at the next."""
-
-    vary: str
-    budget: int
-    answer: int
-    peak_bytes: int
-    next: int
-    next_peak_bytes: int
-    binds: str
-    traces: int
 
 
 _LARGEST = {"batch": 2**20, "resolution": 2**15}

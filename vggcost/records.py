@@ -6,12 +6,8 @@ checked is made from it, with no model and no torch.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
-
-from vggcost.errors import TableError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -244,7 +240,7 @@ class LayerCost:
     attributes: tuple[tuple[str, Any], ...] = ()
 
 
-_SUMMED = (
+SUMMED = (
     "params weights biases trainable param_bytes macs flops backward_macs backward_flops "
     "activations activation_bytes conv_activations saved_bytes"
 ).split()
@@ -271,7 +267,7 @@ class Totals:
     @classmethod
     def of(cls, layers: tuple[LayerCost, ...]) -> Totals:
         """Add up the layers, column by column."""
-        return cls(**{name: sum(getattr(layer, name) for layer in layers) for name in _SUMMED})
+        return cls(**{name: sum(getattr(layer, name) for layer in layers) for name in SUMMED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,12 +309,9 @@ class CostTable:
 
     def to_json(self) -> str:
         """Write the table as JSON: integers raw, keys sorted, the same bytes every run."""
-        data = asdict(self)
-        for place, key in _PAIRS:
-            holder = _at(data, place)
-            for item in holder if isinstance(holder, (list, tuple)) else (holder,):
-                item[key] = dict(item[key])
-        return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        from vggcost.saved import dump
+
+        return dump(self)
 
     @classmethod
     def from_json(cls, text: str) -> CostTable:
@@ -328,24 +321,9 @@ class CostTable:
             TableError: the text is not JSON, not a table, of another schema, or its totals are not
                 the sums of its layers.
         """
-        try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise TableError(f"not JSON ({error}); give a file written by 'vggcost report --format json'") from None
-        if not isinstance(data, dict) or "schema" not in data or "layers" not in data:
-            raise TableError("JSON, but not a vggcost table; 'vggcost report --format json' writes one")
-        if data["schema"] != SCHEMA:
-            raise TableError(
-                f"written with schema {data['schema']!r}, this vggcost reads schema {SCHEMA}; "
-                "make the file again with this version, or install the one that wrote it"
-            )
-        try:
-            table = _read(data)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TableError(f"a damaged vggcost table ({type(error).__name__}: {error}); make it again") from None
-        if table.totals != Totals.of(table.layers):
-            raise TableError("the totals are not the sums of the layers (edited by hand?); make the file again")
-        return table
+        from vggcost.saved import read
+
+        return read(text)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the layers as a pandas DataFrame, one row a layer call."""
@@ -359,73 +337,3 @@ class CostTable:
         from vggcost.report import notebook
 
         return notebook(self)
-
-
-# Where tuples of pairs become JSON objects.
-_PAIRS = (
-    ("run", "versions"),
-    ("convention", "prices"),
-    ("convention", "layer_prices"),
-    ("layers", "attributes"),
-    ("", "containers"),
-    ("coverage", "counted"),
-    ("coverage", "free"),
-    ("coverage", "unknown"),
-)
-
-
-def _at(data: dict[str, Any], place: str) -> Any:
-    return data[place] if place else data
-
-
-def _read(data: Mapping[str, Any]) -> CostTable:
-    """Build the records again; a missing, foreign or wrongly typed value raises."""
-    run = dict(data["run"])
-    run["inputs"] = tuple(InputRecord(str(i["name"]), _ints(i["shape"]), str(i["dtype"])) for i in run["inputs"])
-    run["aliases"] = tuple(run["aliases"])
-    run["versions"] = _pairs(run["versions"])
-    convention = dict(data["convention"])
-    for key in ("prices", "layer_prices"):
-        convention[key] = _pairs(convention[key])
-    coverage = {key: _pairs(value) for key, value in data["coverage"].items()}
-    return CostTable(
-        run=RunInfo(**run),
-        convention=Convention(**convention),
-        layers=tuple(_read_layer(layer) for layer in data["layers"]),
-        containers=_pairs(data["containers"]),
-        totals=Totals(**{key: _int(value) for key, value in data["totals"].items()}),
-        memory=tuple(MemoryLine(**line) for line in data["memory"]),
-        coverage=Coverage(**coverage),
-        weight_layers=_int(data["weight_layers"]),
-        schema=_int(data["schema"]),
-    )
-
-
-def _read_layer(data: Mapping[str, Any]) -> LayerCost:
-    layer = dict(data)
-    layer["output_shape"] = _ints(layer["output_shape"])
-    for name in ("receptive_field", "jump"):
-        layer[name] = _ints(layer[name]) if isinstance(layer[name], list) else layer[name]
-    for name in _SUMMED:
-        _int(layer[name])
-    for name in ("path", "kind", "working"):
-        if not isinstance(layer[name], str):
-            raise TypeError(f"{name} is not text")
-    layer["attributes"] = tuple(
-        (key, tuple(value) if isinstance(value, list) else value) for key, value in sorted(layer["attributes"].items())
-    )
-    return LayerCost(**layer)
-
-
-def _pairs(data: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(data.items()))
-
-
-def _ints(values: list[Any]) -> Shape:
-    return tuple(_int(value) for value in values)
-
-
-def _int(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is not an integer")
-    return value

@@ -23,6 +23,7 @@ _FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
 @click.option(
     "-k", "options", metavar="KEY=VALUE", multiple=True, help="Option of the model's factory; may be repeated."
 )
+@click.option("--dense", is_flag=True, help="Fully connected layers of a zoo net as convolutions: -k dense=true.")
 @click.option(
     "--mode", default="inference", show_default=True, help="inference, or training: forward, loss and backward."
 )
@@ -42,6 +43,7 @@ def report(
     shape: str | None,
     batch: int,
     options: tuple[str, ...],
+    dense: bool,
     mode: str,
     convention: str,
     depth: int | None,
@@ -69,7 +71,13 @@ def report(
 
         assert model is not None
         table = analyze(
-            model, shape, batch=batch, mode=mode, convention=convention, saved=True, **read_options(options)
+            model,
+            shape,
+            batch=batch,
+            mode=mode,
+            convention=convention,
+            saved=True,
+            **read_options((*options, "dense=true") if dense else options),
         )
     from vggcost.cli.files import file_name, write
     from vggcost.report import render

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
 from vggcost.cost.allocator import ASSUMPTIONS
 from vggcost.cost.memory import ROLES
+from vggcost.cost.step import MemoryReport
 from vggcost.report.markdown import escape
 from vggcost.units import exact, human_bytes, human_count, percent, shape
-
-if TYPE_CHECKING:
-    from vggcost._memory import MemoryReport
 
 __all__ = ["MEMORY_FORMATS", "render_memory"]
 
