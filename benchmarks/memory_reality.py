@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from vggcost import VggcostError
+from vggcost.cost.allocator import simulate
 from vggcost.cost.memory import peak_of, timeline
 from vggcost.load import read_inputs
 from vggcost.records import RunInfo, Step
@@ -132,6 +133,38 @@ def measured_cpu(make: Callable[[], nn.Module], step: Step, inputs: Callable[[in
     return most
 
 
+def measured_cuda(
+    make: Callable[[], nn.Module], step: Step, inputs: Callable[[int], torch.Tensor], batch: int
+) -> tuple[int, int]:
+    """The most bytes allocated and reserved in the second step, as CUDA's allocator reports them."""
+    model, x = make().train().cuda(), inputs(batch).cuda()
+    target = torch.zeros(model(x).shape[0], dtype=torch.int64, device="cuda")
+    optimizer = optimizer_of(step, list(model.parameters()))
+    step_of(model, optimizer, x, target)
+    torch.cuda.synchronize()
+    gc.collect()
+    torch.cuda.reset_peak_memory_stats()
+    step_of(model, optimizer, x, target)
+    torch.cuda.synchronize()
+    peaks = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+    del model, x, target, optimizer
+    gc.collect()
+    torch.cuda.empty_cache()
+    return peaks
+
+
+def on_cuda(optimizer: str, only: str) -> Iterator[str]:
+    """Lines of a table for a GPU: predicted and measured, allocated and reserved."""
+    step = Step(optimizer=optimizer, device="cuda")
+    for name, make, inputs, batches in CASES:
+        for batch in batches if only.lower() in name.lower() else ():
+            records, size = read_inputs(inputs(batch))
+            trace = trace_step(make(), RunInfo(name, name, (), "object", "", records, size, "training"), step)
+            guess, real = simulate(trace), measured_cuda(make, step, inputs, batch)
+            cells = (guess.allocated, real[0], guess.reserved, real[1])
+            yield f"| {name} | {batch} | {' | '.join(f'{value / 2**20:,.1f}' for value in cells)} |"
+
+
 def predicted(model: nn.Module, step: Step, x: torch.Tensor, name: str) -> int:
     records, batch = read_inputs(x)
     run = RunInfo(name, name, (), "object", "", records, batch, "training")
@@ -171,6 +204,15 @@ def main() -> None:
         f"largest {max(errors):.2%}; torch {torch.__version__} on {platform.machine()} CPU."
     )
     print(summary)
+    if torch.cuda.is_available():
+        lines += ["", f"On {torch.cuda.get_device_name()}, MiB:", ""]
+        lines += [
+            "| model | batch | predicted allocated | measured | predicted reserved | measured |",
+            "|:--|--:|--:|--:|--:|--:|",
+        ]
+        for line in on_cuda(options.optimizer, options.only):
+            lines.append(line)
+            print(line, flush=True)
     if options.output:
         with open(options.output, "w", encoding="utf-8") as file:
             file.write("\n".join([*lines, "", summary]) + "\n")

@@ -457,3 +457,95 @@ def test_more_bad_input(line: str, says: str, tmp_path: Path) -> None:
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert says in done.stderr
+
+
+# Losses
+
+
+def test_losses_of_the_users_and_of_the_model() -> None:
+    class WithLoss(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> Any:
+            from types import SimpleNamespace
+
+            return SimpleNamespace(loss=self.layer(x).square().mean())
+
+    assert memory(WithLoss(), "4").run.loss == "the model's own"
+
+    def squares(output: torch.Tensor) -> torch.Tensor:
+        return output.square().sum()
+
+    assert memory(nn.Linear(4, 4), "4", loss=squares).run.loss == "squares"
+    with pytest.raises(
+        VggcostError, match=r"the loss squared must return one number with a gradient, it returned a tensor of \(1, 4\)"
+    ):
+        memory(nn.Linear(4, 4), "4", loss=_squared())
+
+
+def _squared() -> Callable[[torch.Tensor], torch.Tensor]:
+    def squared(output: torch.Tensor) -> torch.Tensor:
+        return output.square()
+
+    return squared
+
+
+def test_a_loss_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "loss.py").write_text("def squares(out): return out.square().sum()\n", encoding="utf-8")
+    done = command("memory", "vgg-f", "--loss", "./loss.py:squares", "--format", "json", cwd=tmp_path)
+    assert json.loads(done.stdout)["run"]["loss"] == "squares"
+    wrong = command("memory", "vgg-f", "--loss", "./loss.py:circles", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "has no 'circles'" in wrong.stderr
+
+
+# Recurrent layers
+
+
+def recurrent() -> nn.Module:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(64, 96, 2, batch_first=True, bidirectional=True), nn.Linear(192, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.lstm(x)[0][:, -1])
+
+    return Last()
+
+
+@given(st.integers(1, 9), st.integers(1, 5), st.integers(1, 80), st.integers(1, 80))
+def test_the_workspace_of_the_fused_lstm_is_that_of_the_real_kernel(
+    steps: int, batch: int, inputs: int, hidden: int
+) -> None:
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch was built without oneDNN")
+    from vggcost.trace.recurrent import forward_rule
+
+    weights = (
+        torch.zeros(4 * hidden, inputs),
+        torch.zeros(4 * hidden, hidden),
+        torch.zeros(4 * hidden),
+        torch.zeros(4 * hidden),
+    )
+    x, state = torch.zeros(steps, batch, inputs), torch.zeros(batch, hidden)
+    real = torch.ops.aten.mkldnn_rnn_layer(x, *weights, state, state, False, [], 2, hidden, 1, True, False, False, True)
+    rule = forward_rule(x, *weights)
+    assert [tuple(t.shape) for t in real[:3]] == [spec[0] for spec in rule[:3]]
+    # oneDNN may choose another layout on another processor
+    assert abs(rule[3][0][0] - real[3].numel()) <= 0.1 * real[3].numel() + 8 * 4096
+
+
+@pytest.mark.slow
+def test_a_real_step_of_an_lstm_needs_what_was_predicted() -> None:
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch was built without oneDNN")
+    report = memory(recurrent(), "50x64", batch=8, optimizer="adam")
+    real = measured(recurrent, lambda: torch.rand(8, 50, 64), torch.optim.Adam)
+    assert abs(report.totals.peak_bytes / real - 1) < 0.02, f"predicted {report.totals.peak_bytes:,}, measured {real:,}"
+    layers = [(64, 96), (192, 96)]
+    assert report.totals.forward_macs == 2 * sum(8 * 50 * 4 * 96 * (i + h) for i, h in layers) + 8 * 192 * 10
+    # composed of its products on other devices, the work is the same
+    assert memory(recurrent(), "50x64", batch=8, device="cuda").totals.forward_macs == report.totals.forward_macs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vggcost._analyze import Inputs, prepared
@@ -15,6 +15,7 @@ from vggcost.units import exact, human_bytes
 from vggcost.zoo import find
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 __all__ = ["fit", "memory"]
@@ -34,6 +35,7 @@ def memory(
     accumulate: int = 1,
     device: str = "cpu",
     attention: str = "auto",
+    loss: Callable[[Any], torch.Tensor] | None = None,
     **options: Any,
 ) -> MemoryReport:
     """Simulate a training step on meta tensors and say what is alive when.
@@ -50,6 +52,8 @@ def memory(
         dtype: of parameters, buffers and floating inputs; empty: as the model has them.
         accumulate: backward passes before the optimizer steps.
         device: whose defaults the optimizer and attention take: `cpu` or `cuda`.
+        loss: maps the model's output to one number; None: what the model returns as its own loss, cross-entropy
+            for one tensor of logits, the sum of the outputs otherwise.
         attention: the kernel of scaled-dot-product attention: `auto`, `math`, `flash` or `efficient`.
         options: keyword arguments of the model's factory.
 
@@ -75,7 +79,7 @@ def memory(
     step = Step(
         optimizer, tuple(sorted((optimizer_options or {}).items())), tuple(freeze), dtype, accumulate, device, attention
     )
-    trace = trace_step(loaded.model, run, step, keywords=keywords)
+    trace = trace_step(loaded.model, run, step, criterion=loss, keywords=keywords)
     check_trainable(trace)
     line = timeline(trace)
     peak = peak_of(trace, line)

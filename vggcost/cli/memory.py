@@ -31,6 +31,7 @@ __all__ = ["memory"]
     "--accumulate", type=int, default=1, show_default=True, help="Backward passes before the optimizer steps."
 )
 @click.option("--device", default="cpu", show_default=True, help="Whose defaults the optimizer takes: cpu or cuda.")
+@click.option("--loss", metavar="NAME", help="Function that maps the output to the loss: ./file.py:function.")
 @click.option(
     "--attention", default="auto", show_default=True, help="Kernel of attention: auto, math, flash or efficient."
 )
@@ -50,6 +51,7 @@ def memory(
     dtype: str,
     accumulate: int,
     device: str,
+    loss: str | None,
     attention: str,
     format_: str | None,
     as_html: bool,
@@ -61,6 +63,7 @@ def memory(
     from vggcost import memory as simulate
     from vggcost.cli.files import file_name, write
     from vggcost.cli.report import read_options
+    from vggcost.load import load_function
     from vggcost.report.memory import render_memory
 
     found = simulate(
@@ -74,6 +77,7 @@ def memory(
         accumulate=accumulate,
         device=device,
         attention=attention,
+        loss=load_function(loss) if loss else None,
         **read_options(options),
     )
     target = output or (f"{file_name(model)}-memory.html" if as_html else "-")

@@ -89,6 +89,20 @@ def attention_backward_macs(op: OpRecord) -> int:
     return prod(q[:-1]) * k[-2] * (3 * q[-1] + 2 * v[-1])
 
 
+def recurrent_macs(op: OpRecord) -> int:
+    """MACs of a fused LSTM layer: at every step both weight matrices, `T·N·(4·H·I + 4·H·H)`.
+
+    Source: Hochreiter & Schmidhuber 1997; the gates as in torch.nn.LSTM.
+    """
+    x, w_input, w_hidden = op.input_shapes[:3]
+    return x[0] * x[1] * (prod(w_input) + prod(w_hidden))
+
+
+def recurrent_backward_macs(op: OpRecord) -> int:
+    """MACs of its backward pass: one forward's worth for the inputs' gradients, one for the weights'."""
+    return 2 * recurrent_macs(op)
+
+
 _ATTENTION = (
     "flash_attention",
     "efficient_attention",
@@ -105,6 +119,8 @@ MACS: dict[str, Callable[[OpRecord], int]] = {
     **{f"aten.{name}": matmul_macs for name in ("mm", "bmm", "addmm", "baddbmm", "addbmm", "_addmm_activation")},
     **{f"aten.{name}": vector_macs for name in ("mv", "addmv", "dot", "vdot")},
     "aten.addr": outer_macs,
+    "aten.mkldnn_rnn_layer": recurrent_macs,
+    "aten.mkldnn_rnn_layer_backward": recurrent_backward_macs,
     **{f"aten._scaled_dot_product_{name}": attention_macs for name in _ATTENTION},
     **{f"aten._scaled_dot_product_{name}_backward": attention_backward_macs for name in _ATTENTION},
 }

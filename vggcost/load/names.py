@@ -20,7 +20,7 @@ from vggcost.zoo.names import find, known_names
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Loaded", "load"]
+__all__ = ["Loaded", "load", "load_function"]
 
 _EXTRAS = {"torchvision": "torchvision", "timm": "timm", "hf": "transformers"}
 
@@ -66,7 +66,7 @@ def load(name: str, options: dict[str, Any] | None = None) -> Loaded:
         with _meta():
             net = build(variant, options)
         return Loaded(net, variant.name, variant.title, variant.aliases, "zoo", f"3x{side}x{side}")
-    place, colon, attribute = name.rpartition(":")
+    place, colon, _ = name.rpartition(":")
     if not colon:
         raise ModelError(_unknown(name))
     if place in _EXTRAS:
@@ -74,10 +74,25 @@ def load(name: str, options: dict[str, Any] | None = None) -> Loaded:
             f"{name!r}: models of {place} cannot be named this way yet; write a factory that returns one "
             f"(pip install 'vggcost[models]' brings {_EXTRAS[place]}) and name it as ./file.py:factory"
         )
-    from_file = place.endswith(".py") or os.sep in place
-    factory = _factory(_from_file(place) if from_file else _from_package(place), place, attribute)
-    model = _call(factory, name, options)
-    return Loaded(model, name, type(model).__name__, (), "file" if from_file else "module", None)
+    model = _call(load_function(name), name, options)
+    source = "file" if _is_file(place) else "module"
+    return Loaded(model, name, type(model).__name__, (), source, None)
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """Find a function or class of the user's: `./file.py:name` or `package.module:name`.
+
+    Raises:
+        ModelError: the name leads nowhere; the message says what is there.
+    """
+    place, colon, attribute = name.rpartition(":")
+    if not colon:
+        raise ModelError(f"{name!r} names no function; write ./file.py:function or package.module:function")
+    return _factory(_from_file(place) if _is_file(place) else _from_package(place), place, attribute)
+
+
+def _is_file(place: str) -> bool:
+    return place.endswith(".py") or os.sep in place
 
 
 def _unknown(name: str) -> str:

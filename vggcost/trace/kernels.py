@@ -14,10 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
 
-__all__ = ["Plan", "Seen", "is_plain", "plain", "plan_of", "run", "tensors_in"]
+__all__ = ["SCRATCH", "Plan", "Seen", "is_plain", "plain", "plan_of", "run", "tensors_in"]
 
+FUSED = {"aten.mkldnn_rnn_layer": forward_rule, "aten.mkldnn_rnn_layer_backward": backward_rule}
+SCRATCH = {"aten.mkldnn_rnn_layer": forward_scratch, "aten.mkldnn_rnn_layer_backward": backward_scratch}
+"""Bytes that live only inside a kernel on the CPU."""
 _LIMIT = 100_000  # remembered signatures; far more than any model has
 
 
@@ -172,7 +176,7 @@ def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     if all(type(t) in _PLAIN_TYPES and t.is_meta for t in tensors):
         if plan.name in SAME_TENSOR and len(tensors) == 1 and not tensors_in(kwargs):
             return tensors[0]
-        rule = RULES.get(plan.name)
+        rule = RULES.get(plan.name) or FUSED.get(plan.name)
         specs = _by_rule(rule, args, kwargs) if rule is not None and tensors else None
         if specs is not None:
             made = tuple(None if spec is None else _empty(spec) for spec in specs)

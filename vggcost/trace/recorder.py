@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vggcost.records import ModuleRecord, OpRecord, StorageRecord
-from vggcost.trace.kernels import Plan, Seen, is_plain, plain, plan_of, run, tensors_in
+from vggcost.trace.kernels import SCRATCH, Plan, Seen, is_plain, plain, plan_of, run, tensors_in
 
 __all__ = ["OUTSIDE", "Recorder"]
 
@@ -70,6 +70,7 @@ class Recorder:
     model: nn.Module
     remember: bool = True
     optimizing: bool = False
+    scratch: bool = False
     calls: list[_Call] = field(default_factory=list)
     ops: list[OpRecord] = field(default_factory=list)
     storages: list[_Storage] = field(default_factory=list)
@@ -192,6 +193,9 @@ class Recorder:
             if result is not NotImplemented:
                 return result
         seen, tensors, result, outputs = run(plan, func, args, kwargs, self.remember)
+        if self.scratch and plan.name in SCRATCH:
+            now, nbytes = len(self.ops), SCRATCH[plan.name](*args)
+            self.storages.append(_Storage(self._stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))
         self._note(plan, seen, tensors, outputs)
         return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -127,11 +127,24 @@ def watched(recorder: Recorder, training: bool) -> Iterator[None]:
             handle.remove()
 
 
-def train(recorder: Recorder, output: Any) -> str:
+def train(recorder: Recorder, output: Any, criterion: Callable[[Any], torch.Tensor] | None = None) -> str:
     """Compute a loss and run the backward pass; return the loss's name.
 
-    One tensor of logits `(N, classes, …)` gets cross-entropy; anything else is summed.
+    A criterion of the user's gets the model's output. Without one, a model that returns its own loss (as
+    `output.loss`) keeps it, one tensor of logits `(N, classes, …)` gets cross-entropy, and anything else
+    is summed.
     """
+    own = getattr(output, "loss", None)
+    if criterion is not None or isinstance(own, torch.Tensor):
+        name = getattr(criterion, "__name__", type(criterion).__name__) if criterion is not None else "the model's own"
+        recorder.begin(LOSS_PATH, name)
+        loss = criterion(output) if criterion is not None else own
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or not loss.requires_grad:
+            made = f"a tensor of {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+            raise TraceError(f"the loss {name} must return one number with a gradient, it returned {made}")
+        recorder.end(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return name
     outputs = [t for t in tensors_in(output) if t.is_floating_point() and t.requires_grad]
     if not outputs:
         raise TraceError(

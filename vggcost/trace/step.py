@@ -6,6 +6,7 @@ steady state: gradients of the step before are freed at its start, states exist 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from inspect import signature
 from typing import Any
@@ -19,10 +20,13 @@ from vggcost.trace.attention import KERNELS, Attention
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
+from vggcost.trace.recurrent import FusedLSTM
 from vggcost.trace.run import call, explained, params_of, ready, register, train, versions, watched
 from vggcost.units import did_you_mean
 
 __all__ = ["OPTIMIZERS", "trace_step"]
+
+Criterion = Callable[[Any], torch.Tensor] | None
 
 # Names that need arguments; any other class of torch.optim goes by its own name in lower case.
 _NAMED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -60,13 +64,22 @@ def optimizer_of(step: Step, parameters: list[nn.Parameter]) -> torch.optim.Opti
         raise OptionError(f"optimizer {name}: {error}") from None
 
 
-def trace_step(model: nn.Module, run: RunInfo, step: Step, *, keywords: bool = False, remember: bool = True) -> Trace:
+def trace_step(
+    model: nn.Module,
+    run: RunInfo,
+    step: Step,
+    *,
+    criterion: Criterion = None,
+    keywords: bool = False,
+    remember: bool = True,
+) -> Trace:
     """Take two training steps on meta tensors and record the second.
 
     Args:
         model: any module; it is left exactly as it was.
         run: the inputs; its mode is `training`.
         step: the optimizer, what is frozen, the dtype, how many backward passes a step has.
+        criterion: maps the model's output to the loss; None: see `vggcost.trace.run.train`.
         keywords: pass the inputs by name.
         remember: take outputs of ops seen before from memory.
 
@@ -96,14 +109,14 @@ def trace_step(model: nn.Module, run: RunInfo, step: Step, *, keywords: bool = F
         model.train()
         attention = Attention(step.attention, step.device)
         for _ in range(2):
-            recorder = Recorder(model, remember)
+            recorder = Recorder(model, remember, scratch=step.device == "cpu")
             register(recorder, model, tensors)
             _note_states(recorder, optimizer, names)
             for parameter in trained:
                 if parameter.grad is not None:
                     recorder.register(parameter.grad, "gradient", keep=False)
-            with watched(recorder, True), attention:
-                loss = _one(recorder, model, run, tensors, keywords, optimizer, step.accumulate, names)
+            with watched(recorder, True), attention, FusedLSTM(step.device):
+                loss = _one(recorder, model, run, tensors, keywords, optimizer, step.accumulate, names, criterion)
     assert recorder is not None
     modules, ops, storages = recorder.records()
     used = tuple(sorted(attention.used))
@@ -119,11 +132,12 @@ def _one(
     optimizer: torch.optim.Optimizer,
     accumulate: int,
     names: dict[int, str],
+    criterion: Criterion,
 ) -> str:
     loss = ""
     optimizer.zero_grad(set_to_none=True)
     for _ in range(accumulate):
-        loss = train(recorder, call(model, run, tensors, keywords))
+        loss = train(recorder, call(model, run, tensors, keywords), criterion)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:
