@@ -75,12 +75,16 @@ def _notes(found: MemoryReport) -> list[str]:
         if found.attention
         else []
     )
-    return [
-        device,
-        *ASSUMPTIONS,
-        "live bytes are those of tensors; scratch space inside a kernel is not among them",
-        *kernels,
-    ]
+    fused = found.step.device == "cpu"
+    recurrent = {"GRU", "RNN"} if fused else {"LSTM", "GRU", "RNN"}
+    if any(layer.kind in recurrent for layer in found.layers):
+        kernels.append(
+            "recurrent layers are taken as compositions of their matrix products; a fused kernel keeps a workspace besides"
+        )
+    if fused and any(layer.kind == "LSTM" for layer in found.layers):
+        kernels.append("LSTM is taken as oneDNN's fused kernel, with its workspace and scratch space")
+    live = "live bytes are those of tensors; other scratch space inside a kernel is not among them"
+    return [device, *ASSUMPTIONS, live, *kernels]
 
 
 def _largest(found: MemoryReport) -> list[tuple[str, str, str]]:
