@@ -70,7 +70,8 @@ def _mismatch(module: nn.Module, x: torch.Tensor) -> str | None:
         return f"{{layer}} takes {axes + 1} sizes besides the batch, channels first; got {len(size) - 1}"
     channels = getattr(module, "in_channels", None)
     if channels is not None and size[-axes - 1] != channels:
-        return f"{{layer}} takes {channels} channels, got {size[-axes - 1]}; give an input such as -i {channels}x…"
+        fitting = "x".join(str(n) for n in (channels, *size[-axes:]))
+        return f"{{layer}} takes {channels} channels, got {size[-axes - 1]}; give an input such as -i {fitting}"
     if _vanishes(module, size[-axes:], axes):
         return (
             f"the map vanishes at {{layer}} (a {shape(_each(kernel, axes))} window on {shape(size[-axes:])}); "
