@@ -422,3 +422,12 @@ def test_full_convention_on_paper() -> None:
     assert totals.flops == 2 * totals.macs + biases + relus + pools + 5 * 1000
     # the backward pass prices one addition per element of each bias gradient, and so on
     assert analyze("vgg16", convention="full", mode="training").totals.backward_flops > 2 * 30_853_824_512
+
+
+def test_in_place_changes_of_shape_are_free() -> None:
+    class Reshaped(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x + 1).unsqueeze_(0).transpose_(0, 1).squeeze_(1).as_strided_((2, 2), (2, 1))
+
+    for convention in ("torch", "full"):
+        assert analyze(Reshaped(), "4", convention=convention).coverage.unknown == ()

@@ -17,7 +17,7 @@ __all__ = ["PRICES", "group_of", "layer_priced", "priced", "status_of"]
 _GROUPS: dict[str, str] = {
     # Data is moved, made or looked up; nothing is computed. Free everywhere.
     "move": """
-        _to_copy alias arange as_strided_scatter bernoulli bernoulli_ bucketize cat clone col2im copy copy_
+        _to_copy alias arange as_strided as_strided_scatter detach squeeze t transpose unsqueeze bernoulli bernoulli_ bucketize cat clone col2im copy copy_
         constant_pad_nd diag_embed embedding embedding_dense_backward empty empty_like empty_strided expand_copy
         eye fill fill_ flip full full_like gather im2col index index_put index_put_ index_select
         index_select_backward lift_fresh lift_fresh_copy linspace masked_scatter masked_select narrow_copy
