@@ -27,7 +27,12 @@ _FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
 @click.option(
     "--mode", default="inference", show_default=True, help="inference, or training: forward, loss and backward."
 )
-@click.option("--convention", default="torch", show_default=True, help="What counts as a FLOP: torch or full.")
+@click.option(
+    "--convention",
+    default="torch",
+    show_default=True,
+    help="What counts as a FLOP: torch, full, fvcore or convnet-burden.",
+)
 @click.option("--depth", type=click.IntRange(min=1), help="Fold layers nested deeper than this.")
 @click.option(
     "--format", "format_", type=click.Choice(_FORMATS), default=None, help="Form of the report.  [default: table]"
