@@ -549,3 +549,19 @@ def test_a_real_step_of_an_lstm_needs_what_was_predicted() -> None:
     assert report.totals.forward_macs == 2 * sum(8 * 50 * 4 * 96 * (i + h) for i, h in layers) + 8 * 192 * 10
     # composed of its products on other devices, the work is the same
     assert memory(recurrent(), "50x64", batch=8, device="cuda").totals.forward_macs == report.totals.forward_macs
+
+
+def test_sizes_that_do_not_run_are_not_taken_for_sizes_that_do_not_fit() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))  # takes 8×8 and nothing else
+    with pytest.raises(VggcostError, match="memory is not what binds"):
+        fit(net, 2**30, "resolution")
+
+
+def test_a_model_that_cannot_be_trained_says_so_in_its_memory_section() -> None:
+    class Argmax(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.argmax(1)
+
+    line = analyze(Argmax(), "4", saved=True).memory[-1]
+    assert (line.bytes, line.elements) == (None, None)
+    assert "cannot be trained" in line.note

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,12 +66,13 @@ def analyze(
     rule = find_convention(convention)
     loaded, run, keywords = prepared(model_or_name, inputs, batch, mode, convention, options)
     trace = trace_model(loaded.model, run, keywords=keywords)
-    step = None
+    step, why_not = None, ""
     if saved and mode == "inference":
-        # Where the model cannot be trained the memory section says that it does not know.
-        with suppress(TraceError):
+        try:
             step = trace_model(loaded.model, replace(run, mode="training"), keywords=keywords)
-    return cost_table(trace, rule, step)
+        except TraceError as error:  # the memory section says so
+            why_not = str(error)
+    return cost_table(trace, rule, step, why_not)
 
 
 def prepared(

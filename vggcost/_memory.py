@@ -153,7 +153,11 @@ def fit(
         low, high = (middle, high) if fits(middle) else (low, middle)
     at, above = report(low), report(high)
     assert at is not None
-    assert above is not None
+    if above is None:
+        raise OptionError(
+            f"{vary} {exact(low)} fits ({human_bytes(at.totals.peak_bytes)}), but {exact(high)} does not run through this model, "
+            "so memory is not what binds; give its input with -i and vary the batch"
+        )
     role, nbytes = max(above.peak.by_role, key=lambda item: item[1])
     where = f"at {above.peak.op} of {above.peak.layer or 'the optimizer'}"
     binds = f"{role} ({human_bytes(nbytes)} of {human_bytes(above.peak.bytes)}) {where}"

@@ -30,7 +30,7 @@ _HELD = ("param", "buffer", "input")
 OUTSIDE = -1
 
 
-def cost_table(trace: Trace, convention: Convention, training: Trace | None = None) -> CostTable:
+def cost_table(trace: Trace, convention: Convention, training: Trace | None = None, untrainable: str = "") -> CostTable:
     """Price a trace under a convention.
 
     A row is a call of a layer: a module without children, or the own work of a module with
@@ -41,6 +41,7 @@ def cost_table(trace: Trace, convention: Convention, training: Trace | None = No
         convention: what counts.
         training: a trace of a training step of the same model, which answers "saved for backward"
             in the memory section of an inference run.
+        untrainable: why there is no such trace, if it was tried.
 
     Returns:
         The table; its totals are the sums of its rows.
@@ -54,7 +55,7 @@ def cost_table(trace: Trace, convention: Convention, training: Trace | None = No
         layers=layers,
         containers=tuple(sorted(containers.items())),
         totals=totals,
-        memory=_memory(trace, totals, distinct, trace if trace.run.mode == "training" else training),
+        memory=_memory(trace, totals, distinct, trace if trace.run.mode == "training" else training, untrainable),
         coverage=_coverage(trace, convention),
         weight_layers=_weight_layers(trace),
     )  # fmt: skip
@@ -252,7 +253,9 @@ def _param_term(shape: tuple[int, ...]) -> str:
     return product(shape) if shape else "1"
 
 
-def _memory(trace: Trace, totals: Totals, distinct: list[int], training: Trace | None) -> tuple[MemoryLine, ...]:
+def _memory(
+    trace: Trace, totals: Totals, distinct: list[int], training: Trace | None, untrainable: str
+) -> tuple[MemoryLine, ...]:
     """Name the usual definitions of "how much memory is that?" side by side."""
     conv = [op for op in trace.ops if op.op in _CONVOLUTIONS and op.phase == "forward"]
     conv_bytes = sum(trace.storages[i].nbytes for i in {op.outputs[0] for op in conv})
@@ -273,7 +276,7 @@ def _memory(trace: Trace, totals: Totals, distinct: list[int], training: Trace |
         ),
     ]
     if training is None:
-        note = "not traced; a training step tells: --mode training"
+        note = untrainable or "not traced; a training step tells: --mode training"
         lines.append(MemoryLine("saved for backward", None, None, note))
     else:
         saved = [s for s in training.storages if s.saved_by >= 0]
