@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCHEMA",
+    "Assumption",
     "Convention",
     "CostTable",
     "Coverage",
@@ -178,6 +179,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Assumption:
+    """What was taken for granted where the outcome of an op depends on data that a run on meta does not have."""
+
+    op: str
+    calls: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """What one run on meta tensors did."""
 
@@ -187,6 +197,7 @@ class Trace:
     params: tuple[ParamRecord, ...]
     storages: tuple[StorageRecord, ...]
     attention: tuple[str, ...] = ()
+    assumed: tuple[Assumption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,11 +293,12 @@ class MemoryLine:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How often each op was counted, free by the convention's rule, or unknown to it."""
+    """How often each op was counted, free by the convention's rule, or unknown to it; and what was assumed."""
 
     counted: tuple[tuple[str, int], ...]
     free: tuple[tuple[str, int], ...]
     unknown: tuple[tuple[str, int], ...]
+    assumed: tuple[Assumption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

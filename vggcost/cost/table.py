@@ -66,7 +66,8 @@ def _coverage(trace: Trace, convention: Convention) -> Coverage:
     for op in trace.ops:
         kind = trace.modules[op.module].kind if op.module != OUTSIDE else ""
         found[status_of(op, kind, convention)][op.op] += 1
-    return Coverage(*(tuple(sorted(found[status].items())) for status in ("counted", "free", "unknown")))
+    counts = (tuple(sorted(found[status].items())) for status in ("counted", "free", "unknown"))
+    return Coverage(*counts, assumed=trace.assumed)
 
 
 def _weight_layers(trace: Trace) -> int:

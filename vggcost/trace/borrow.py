@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 import torch
 from torch import nn
 
+from vggcost.load.meta import SMALL
+
 __all__ = ["borrowed", "unwrapped"]
 
 
@@ -51,6 +53,9 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None = None, freeze: Sequenc
             for name, buffer in module._buffers.items():
                 if buffer is not None:
                     module._buffers[name] = _twin(buffer, twins, dtype)
+            for name, value in module.__dict__.items():
+                if isinstance(value, torch.Tensor):  # neither parameter nor buffer, yet the run may write to it
+                    module.__dict__[name] = _constant(value, twins)
         for path, parameter in model.named_parameters(remove_duplicate=False):
             if any(fnmatchcase(path, p) or fnmatchcase(path.rpartition(".")[0], p) for p in freeze):
                 parameter.requires_grad_(False)
@@ -69,12 +74,29 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None = None, freeze: Sequenc
 
 
 def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dtype | None) -> torch.Tensor:
-    """Return the meta stand-in of a tensor: one for each, so that tied weights stay tied."""
+    """Return the stand-in of a tensor: one for each, so that tied weights stay tied.
+
+    A small table of integers is copied as it is, for control flow to read; everything else becomes meta.
+    """
     twin = twins.get(id(tensor))
     if twin is None:
         kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-        twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=kind, device="meta")
+        if _readable(tensor):
+            twin = tensor.detach().clone()
+        else:
+            twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=kind, device="meta")
         if isinstance(tensor, nn.Parameter):
             twin = nn.Parameter(twin, requires_grad=tensor.requires_grad)
         twins[id(tensor)] = twin
     return twin
+
+
+def _constant(tensor: torch.Tensor, twins: dict[int, torch.Tensor]) -> torch.Tensor:
+    """Return the stand-in of a tensor that is a plain attribute: a small one keeps its values."""
+    small = tensor.device.type == "cpu" and tensor.numel() <= SMALL
+    return tensor.detach().clone() if small else _twin(tensor, twins, None)
+
+
+def _readable(tensor: torch.Tensor) -> bool:
+    whole = not tensor.is_floating_point() and not tensor.is_complex()
+    return tensor.device.type == "cpu" and whole and type(tensor) is torch.Tensor and tensor.numel() <= SMALL

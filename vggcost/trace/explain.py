@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 import torch
 from torch import nn
 
 from vggcost.records import InputRecord
+from vggcost.trace.bounds import Unknowable
 from vggcost.units import exact, shape
 
-__all__ = ["explain"]
+__all__ = ["explain", "unknowable"]
+
+
+def unknowable(stop: Unknowable, model: nn.Module, name: str) -> str:
+    """Say which layer, on which line, reads a value that a run on meta does not have, and what to try."""
+    module, _ = _innermost(stop.__traceback__)
+    paths = {id(m): path for path, m in model.named_modules()}
+    layer = paths.get(id(module)) or type(module if module is not None else model).__name__
+    frame = _line(stop.__traceback__)
+    where = f" ({Path(frame.filename).name}, line {frame.lineno}: {frame.line})" if frame else ""
+    return (
+        f"{name}: {layer} reads a value that depends on data, which a run on meta does not have: {stop.op}{where}; "
+        f"state it with --assume {stop.key}=NUMBER, or run on real CPU tensors with --fallback cpu"
+    )
+
+
+def _line(tb: TracebackType | None) -> traceback.FrameSummary | None:
+    """Find the innermost line of code that belongs to neither torch nor this package."""
+    here, torch_ = Path(__file__).parent.parent, Path(torch.__file__).parent
+    frames = [f for f in traceback.extract_tb(tb) if not {here, torch_} & set(Path(f.filename).parents)]
+    return frames[-1] if frames else None
 
 
 def explain(error: Exception, model: nn.Module, name: str, inputs: tuple[InputRecord, ...]) -> str:

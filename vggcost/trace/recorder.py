@@ -16,6 +16,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vggcost.records import ModuleRecord, OpRecord, StorageRecord
+from vggcost.trace.bounds import Assumed
 from vggcost.trace.kernels import SCRATCH, Plan, Seen, is_plain, plain, plan_of, run, tensors_in
 
 __all__ = ["OUTSIDE", "Recorder"]
@@ -71,12 +72,14 @@ class Recorder:
     remember: bool = True
     optimizing: bool = False
     scratch: bool = False
+    assumed: Assumed = field(default_factory=Assumed)
     calls: list[_Call] = field(default_factory=list)
     ops: list[OpRecord] = field(default_factory=list)
     storages: list[_Storage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._stack: list[int] = [OUTSIDE]
+        self.assumed.where = lambda: self.calls[self._stack[-1]].path if len(self._stack) > 1 else ""
         self._ids: dict[int, int] = {}
         self._owner: dict[int, int] = {}
         self._count: dict[str, int] = {}
@@ -192,7 +195,7 @@ class Recorder:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        seen, tensors, result, outputs = run(plan, func, args, kwargs, self.remember)
+        seen, tensors, result, outputs = run(plan, func, args, kwargs, self.remember, self.assumed)
         if self.scratch and plan.name in SCRATCH:
             now, nbytes = len(self.ops), SCRATCH[plan.name](*args)
             self.storages.append(_Storage(self._stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))

@@ -19,8 +19,9 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 import vggcost
 from vggcost.errors import InputError, TraceError
 from vggcost.records import ParamRecord, RunInfo, Trace
+from vggcost.trace.bounds import Assumed, Constants, Unknowable
 from vggcost.trace.borrow import borrowed, unwrapped
-from vggcost.trace.explain import explain
+from vggcost.trace.explain import explain, unknowable
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
 
@@ -63,7 +64,8 @@ def trace_model(model: nn.Module, run: RunInfo, *, keywords: bool = False, remem
             if training:
                 loss = train(recorder, output)
     modules, ops, storages = recorder.records()
-    return Trace(replace(run, loss=loss, versions=versions()), modules, ops, params, storages)
+    assumed = recorder.assumed.records()
+    return Trace(replace(run, loss=loss, versions=versions()), modules, ops, params, storages, assumed=assumed)
 
 
 def ready(model: nn.Module) -> nn.Module:
@@ -103,6 +105,8 @@ def explained(model: nn.Module, run: RunInfo) -> Iterator[None]:
         yield
     except TraceError:
         raise
+    except Unknowable as stop:
+        raise TraceError(unknowable(stop, model, run.title)) from stop
     except Exception as error:
         if _is_ours(error):
             raise  # a mistake of vggcost's must not pass for one of the model's
@@ -120,7 +124,7 @@ def watched(recorder: Recorder, training: bool) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model's warnings about data do not concern shapes
-            with torch.set_grad_enabled(training), saved, recorder.mode():
+            with torch.set_grad_enabled(training), saved, recorder.mode(), Constants():
                 yield
     finally:
         for handle in handles:

@@ -114,6 +114,17 @@ def _bmm(a: torch.Tensor, b: torch.Tensor) -> tuple[Spec, ...] | None:
     return (_spec((a.shape[0], a.shape[1], b.shape[2]), a.dtype),)
 
 
+def _grouped_mm(
+    a: torch.Tensor, b: torch.Tensor, offs: torch.Tensor | None = None, bias: None = None, out_dtype: None = None
+) -> tuple[Spec, ...] | None:
+    """Matrix products of groups of rows with a matrix each; torch's meta kernel takes half precision alone."""
+    _same_dtype(a, b)
+    if bias is not None or out_dtype is not None or a.shape[-1] != b.shape[-2]:
+        return None
+    groups = {(2, 2): offs.shape[:1] if offs is not None else (), (3, 3): a.shape[:1]}.get((a.dim(), b.dim()), ())
+    return (_spec((*groups, a.shape[-2], b.shape[-1]), a.dtype),)
+
+
 def _pooled(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
     room = size + 2 * padding - dilation * (kernel - 1) - 1
     out = (-(-room // stride) if ceil_mode else room // stride) + 1
@@ -263,6 +274,7 @@ RULES: dict[str, Callable[..., tuple[Spec | None, ...] | None]] = {
     "aten.mm": _mm,
     "aten.addmm": _addmm,
     "aten.bmm": _bmm,
+    "aten._grouped_mm": _grouped_mm,
     "aten.max_pool2d_with_indices": _max_pool2d,
     "aten.convolution_backward": _convolution_backward,
     "aten.max_pool2d_with_indices_backward": _max_pool2d_backward,

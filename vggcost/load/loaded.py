@@ -1,0 +1,40 @@
+"""What loading a model gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from vggcost.records import Arguments
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Loaded"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model on meta, and what is known of it.
+
+    Attributes:
+        model: the module; its parameters are on meta.
+        name: the canonical name.
+        title: what people call it.
+        aliases: its other names.
+        source: where it came from: `zoo`, `torchvision`, `timm`, `hf`, `export`, `file`, `module` or `object`.
+        input: the input it is made for: as written on the command line, or what makes the arguments for a
+            batch; None if unknown.
+        assume: what the source states for ops whose outcome depends on data.
+        note: what else a reader of its figures must know, in a sentence.
+    """
+
+    model: nn.Module
+    name: str
+    title: str
+    aliases: tuple[str, ...]
+    source: str
+    input: str | Callable[[int], Arguments] | None
+    assume: Mapping[str, int] = field(default_factory=dict)
+    note: str = ""
