@@ -29,7 +29,7 @@ _COMMANDS = {
     "stack": "One k×k convolution against a stack of 3×3.",
     "claims": "Published statements, recomputed.",
     "explain": "Which definition gives this number?",
-    "models": "List the models of the zoo.",
+    "models": "List the models of the zoo, torchvision, timm or transformers.",
 }
 
 

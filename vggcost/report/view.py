@@ -206,14 +206,17 @@ def memory_cells(line: MemoryLine) -> tuple[str, str, str, str]:
 
 
 def coverage_lines(table: CostTable) -> list[tuple[str, str]]:
-    """Say which ops were counted, which are free by rule and which are unknown."""
+    """Say which ops were counted, which are free by rule, which are unknown, and what was assumed."""
 
     def listed(ops: Iterable[tuple[str, int]]) -> str:
         return ", ".join(f"{op} ×{count}" if count > 1 else op for op, count in ops) or "none"
 
     found = table.coverage
-    return [
+    lines = [
         ("counted", listed(found.counted)),
         ("free by rule", listed(found.free)),
         ("unknown, counted as 0", listed(found.unknown)),
     ]
+    if found.assumed:
+        lines.append(("assumed", "; ".join(f"{listed([(a.op, a.calls)])}: {a.text}" for a in found.assumed)))
+    return lines

@@ -151,7 +151,7 @@ class Recorder:
             self.calls[parent].children += 1
         self._count[path] = self._count.get(path, 0) + 1
         shapes = tuple(tuple(t.shape) for t in tensors_in(args))
-        kind, attributes = type(module).__name__, _attributes(module)
+        kind, attributes = _kind(module), _attributes(module)
         call = _Call(path, kind, self._count[path], tuple(paths[1:]), parent, attributes, shapes)
         self._first.setdefault(path, len(self.calls))
         self._stack.append(len(self.calls))
@@ -263,6 +263,13 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not isinstance(func, torch._ops.OpOverload):
             return func(*args, **(kwargs or {}))
         return self._recorder.dispatch(func, args, kwargs or {})
+
+
+def _kind(module: nn.Module) -> str:
+    """Name a module's class; an exported program says what its modules were."""
+    if type(module).__module__ == "torch.export.unflatten":
+        return str(module.type_name() or type(module).__name__).rpartition(".")[2]  # type: ignore[operator]
+    return type(module).__name__
 
 
 def _attributes(module: nn.Module) -> tuple[tuple[str, Any], ...]:
