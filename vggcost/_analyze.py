@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vggcost.cost import convention as find_convention
 from vggcost.cost import cost_table
 from vggcost.errors import InputError, TraceError
-from vggcost.load import Loaded, load, parse_inputs, read_inputs
-from vggcost.records import CostTable, InputRecord, RunInfo
+from vggcost.load import Loaded, batch_of, load, named, to_arguments, with_batch
+from vggcost.records import Arguments, CostTable, RunInfo
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    Inputs = str | torch.Tensor | tuple[torch.Tensor, ...] | dict[str, torch.Tensor] | None
+    Inputs = str | Path | Arguments | torch.Tensor | Sequence[Any] | Mapping[str, Any] | None
 else:
     Inputs = Any
 
@@ -40,9 +42,11 @@ def analyze(
 
     Args:
         model_or_name: a name of the zoo, `./file.py:factory`, `package.module:factory`, or a module.
-        inputs: a string as for `-i` (`3x224x224`, the batch left out), a tensor `(N, …)`, a tuple of
-            tensors, or a dict of keyword arguments; None: what the zoo's net is made for.
-        batch: N, for inputs given as a string or not at all.
+        inputs: a string as for `-i` (`3x224x224`, the batch left out) or several of them, the `Path` of a JSON file
+            as for `--input-json`, a tensor `(N, …)`, a tuple of positional arguments, or a dict of keyword
+            arguments, with tensors and plain values nested in tuples, lists and dicts; None: what the model
+            is made for, where that is known.
+        batch: N, for inputs given as text or not at all.
         mode: `inference`, or `training` for forward, loss and backward.
         convention: what counts as a FLOP: `torch`, `full`, `fvcore` or `convnet-burden`.
         saved: in inference, trace a training step as well, to say in the memory section what it
@@ -64,12 +68,12 @@ def analyze(
     from vggcost.trace import trace_model
 
     rule = find_convention(convention)
-    loaded, run, keywords = prepared(model_or_name, inputs, batch, mode, convention, options)
-    trace = trace_model(loaded.model, run, keywords=keywords)
+    loaded, run, arguments = prepared(model_or_name, inputs, batch, mode, convention, options)
+    trace = trace_model(loaded.model, run, arguments=arguments)
     step, why_not = None, ""
     if saved and mode == "inference":
         try:
-            step = trace_model(loaded.model, replace(run, mode="training"), keywords=keywords)
+            step = trace_model(loaded.model, replace(run, mode="training"), arguments=arguments)
         except TraceError as error:  # the memory section says so
             why_not = str(error)
     return cost_table(trace, rule, step, why_not)
@@ -77,15 +81,16 @@ def analyze(
 
 def prepared(
     model: Any, inputs: Any, batch: int, mode: str, convention: str, options: dict[str, Any]
-) -> tuple[Loaded, RunInfo, bool]:
-    """Load a model and say what it is run on; the last value tells whether inputs go in by keyword."""
+) -> tuple[Loaded, RunInfo, Arguments]:
+    """Load a model and say what it is run on."""
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InputError(f"the batch must be a whole number of 1 or more, not {batch!r}")
     loaded = _loaded(model, options)
-    records, size, keywords = _inputs(inputs, loaded.input, batch)
+    arguments = _arguments(inputs, loaded.input, batch)
+    size = batch if inputs is None else batch_of(arguments)
     command = _command(model, inputs, batch, mode, convention, options)
-    run = RunInfo(loaded.name, loaded.title, loaded.aliases, loaded.source, command, records, size, mode)
-    return loaded, run, keywords
+    run = RunInfo(loaded.name, loaded.title, loaded.aliases, loaded.source, command, arguments.inputs, size, mode)
+    return loaded, run, arguments
 
 
 def _loaded(model: Any, options: dict[str, Any]) -> Loaded:
@@ -104,26 +109,31 @@ def _loaded(model: Any, options: dict[str, Any]) -> Loaded:
     return Loaded(model, name, name, (), "object", None)
 
 
-def _inputs(inputs: Any, default: str | None, batch: int) -> tuple[tuple[InputRecord, ...], int, bool]:
-    if inputs is None:
-        if default is None:
-            raise InputError("this model does not say what input it takes; give one, such as -i 3x224x224")
-        inputs = default
-    if isinstance(inputs, str):
-        return parse_inputs(inputs, batch), batch, False
-    records, batch = read_inputs(inputs)
-    return records, batch, isinstance(inputs, dict)
+def _arguments(inputs: Any, default: Arguments | str | None, batch: int) -> Arguments:
+    """What the user gave, or what the model's source says, with the batch in it."""
+    if inputs is not None:
+        return to_arguments(inputs, batch)
+    if default is None:
+        raise InputError("this model does not say what input it takes; give one, such as -i 3x224x224")
+    return to_arguments(default, batch) if isinstance(default, str) else with_batch(named(default), batch)
 
 
 def _command(model: Any, inputs: Any, batch: int, mode: str, convention: str, options: dict[str, Any]) -> str:
-    """The command line that makes this table again; nothing for a model that has no name."""
-    if not isinstance(model, str) or not (inputs is None or isinstance(inputs, str)):
+    """The command line that makes this table again; nothing for a model, or inputs, that cannot be written there."""
+    texts = (inputs,) if isinstance(inputs, (str, Path)) else () if inputs is None else inputs
+    if not isinstance(model, str) or not _written(texts):
         return ""
     words = ["vggcost", "report", model]
-    words += ["-i", inputs] if inputs else []
+    for text in texts:
+        words += ["--input-json" if isinstance(text, Path) else "-i", str(text)]
     words += ["-b", str(batch)] if batch != 1 else []
     words += ["--mode", mode] if mode != "inference" else []
     words += ["--convention", convention] if convention != "torch" else []
     for key, value in options.items():
         words += ["-k", f"{key}={value}"]
     return shlex.join(words)
+
+
+def _written(inputs: Any) -> bool:
+    """Whether these are texts as for `-i`, or the path of a JSON file."""
+    return isinstance(inputs, (tuple, list)) and all(isinstance(text, (str, Path)) for text in inputs)

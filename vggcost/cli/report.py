@@ -8,6 +8,7 @@ from typing import Any
 
 import rich_click as click
 
+from vggcost.cli.options import batch_option, convention_option, factory_options, inputs_option, mode_option
 from vggcost.cli.sources import read_table
 from vggcost.errors import OptionError
 
@@ -18,21 +19,12 @@ _FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("-i", "--input", "shape", metavar="SHAPE", help="Input without the batch, such as 3x224x224.")
-@click.option("-b", "--batch", type=int, default=1, show_default=True, help="Batch size N.")
-@click.option(
-    "-k", "options", metavar="KEY=VALUE", multiple=True, help="Option of the model's factory; may be repeated."
-)
+@inputs_option
+@batch_option
+@factory_options
 @click.option("--dense", is_flag=True, help="Fully connected layers of a zoo net as convolutions: -k dense=true.")
-@click.option(
-    "--mode", default="inference", show_default=True, help="inference, or training: forward, loss and backward."
-)
-@click.option(
-    "--convention",
-    default="torch",
-    show_default=True,
-    help="What counts as a FLOP: torch, full, fvcore or convnet-burden.",
-)
+@mode_option
+@convention_option
 @click.option("--depth", type=click.IntRange(min=1), help="Fold layers nested deeper than this.")
 @click.option(
     "--format", "format_", type=click.Choice(_FORMATS), default=None, help="Form of the report.  [default: table]"
@@ -45,7 +37,7 @@ _FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
 @click.option("--strict", is_flag=True, help="Exit with status 1 if an op is unknown to the convention.")
 def report(
     model: str | None,
-    shape: str | None,
+    inputs: Any,
     batch: int,
     options: tuple[str, ...],
     dense: bool,
@@ -77,7 +69,7 @@ def report(
         assert model is not None
         table = analyze(
             model,
-            shape,
+            inputs,
             batch=batch,
             mode=mode,
             convention=convention,

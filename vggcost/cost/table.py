@@ -133,8 +133,12 @@ def _placeholder(path: str, kind: str) -> ModuleRecord:
 
 
 def _input_storages(trace: Trace) -> dict[int, tuple[int, ...]]:
+    """The storages of the inputs, each with its shape, which is empty where no axis of it is the batch.
+
+    The inputs are registered in their order, before a loss adds its target.
+    """
     inputs = [i for i, storage in enumerate(trace.storages) if storage.role == "input"]
-    return {i: record.shape for i, record in zip(inputs, trace.run.inputs, strict=False)}
+    return {i: () if record.is_item else record.shape for i, record in zip(inputs, trace.run.inputs, strict=False)}
 
 
 def _owners(trace: Trace) -> tuple[dict[int, list[ParamRecord]], dict[str, list[ParamRecord]]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vggcost.errors import ModelError, OptionError, VggcostError
+from vggcost.records import Arguments
 from vggcost.units import did_you_mean
 from vggcost.zoo.names import find, known_names
 
@@ -35,7 +36,8 @@ class Loaded:
         title: what people call it.
         aliases: its other names.
         source: where it came from: `zoo`, `file`, `module` or `object`.
-        input: the input it is made for, as written on the command line; None if unknown.
+        input: the input it is made for, as written on the command line or as arguments for a batch of 1; None if
+            unknown.
     """
 
     model: nn.Module
@@ -43,7 +45,7 @@ class Loaded:
     title: str
     aliases: tuple[str, ...]
     source: str
-    input: str | None
+    input: Arguments | str | None
 
 
 def load(name: str, options: dict[str, Any] | None = None) -> Loaded:

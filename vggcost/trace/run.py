@@ -18,7 +18,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 import vggcost
 from vggcost.errors import InputError, TraceError
-from vggcost.records import ParamRecord, RunInfo, Trace
+from vggcost.records import Arguments, InputRecord, ParamRecord, RunInfo, Trace
 from vggcost.trace.borrow import borrowed, unwrapped
 from vggcost.trace.explain import explain
 from vggcost.trace.kernels import tensors_in
@@ -30,14 +30,14 @@ MODES = ("inference", "training")
 LOSS_PATH = "(loss)"
 
 
-def trace_model(model: nn.Module, run: RunInfo, *, keywords: bool = False, remember: bool = True) -> Trace:
+def trace_model(model: nn.Module, run: RunInfo, *, arguments: Arguments | None = None, remember: bool = True) -> Trace:
     """Run a model on meta tensors and record every op, module call, parameter and storage.
 
     Args:
         model: any module, on any device; it is left exactly as it was, after an exception too.
         run: what to run: the inputs `(N, …)`, and the mode: `inference` (evaluation mode, no
             gradients) or `training` (forward, loss, backward).
-        keywords: pass the inputs by name rather than by position.
+        arguments: how the inputs are passed; None: by position.
         remember: take the outputs of an op seen before from memory; the records are the same.
 
     Returns:
@@ -51,15 +51,16 @@ def trace_model(model: nn.Module, run: RunInfo, *, keywords: bool = False, remem
         raise InputError(f"unknown mode {run.mode!r}; choose {' or '.join(MODES)}")
     model = ready(model)
     training = run.mode == "training"
-    tensors = [torch.empty(i.shape, dtype=getattr(torch, i.dtype), device="meta") for i in run.inputs]
+    arguments = arguments or Arguments(run.inputs)
+    passed, tensors = on_meta(arguments)
     recorder = Recorder(model, remember)
     loss = ""
-    with borrowed(model), explained(model, run):
+    with borrowed(model), explained(model, run, arguments):
         params = params_of(model)
         register(recorder, model, tensors)
         model.train(training)
         with watched(recorder, training):
-            output = call(model, run, tensors, keywords)
+            output = model(*passed.args, **passed.kwargs)
             if training:
                 loss = train(recorder, output)
     modules, ops, storages = recorder.records()
@@ -90,14 +91,19 @@ def register(recorder: Recorder, model: nn.Module, inputs: list[torch.Tensor]) -
         recorder.register(tensor, "input")
 
 
-def call(model: nn.Module, run: RunInfo, tensors: list[torch.Tensor], keywords: bool) -> Any:
-    """Run the forward pass."""
-    named = {i.name: t for i, t in zip(run.inputs, tensors, strict=True)}
-    return model(**named) if keywords else model(*tensors)
+def on_meta(arguments: Arguments) -> tuple[Arguments, list[torch.Tensor]]:
+    """Put a meta tensor in the place of every record; the tensors are listed in order, too."""
+    tensors: list[torch.Tensor] = []
+
+    def made(record: InputRecord) -> torch.Tensor:
+        tensors.append(torch.empty(record.shape, dtype=getattr(torch, record.dtype), device="meta"))
+        return tensors[-1]
+
+    return arguments.map(made), tensors
 
 
 @contextmanager
-def explained(model: nn.Module, run: RunInfo) -> Iterator[None]:
+def explained(model: nn.Module, run: RunInfo, arguments: Arguments) -> Iterator[None]:
     """Turn what a run raises into one line that names the layer."""
     try:
         yield
@@ -106,7 +112,7 @@ def explained(model: nn.Module, run: RunInfo) -> Iterator[None]:
     except Exception as error:
         if _is_ours(error):
             raise  # a mistake of vggcost's must not pass for one of the model's
-        raise TraceError(explain(error, model, run.title, run.inputs)) from error
+        raise TraceError(explain(error, model, run, arguments)) from error
 
 
 @contextmanager

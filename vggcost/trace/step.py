@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 from vggcost.errors import OptionError, TraceError
-from vggcost.records import InputRecord, RunInfo, Step, Trace
+from vggcost.records import Arguments, InputRecord, RunInfo, Step, Trace
 from vggcost.trace.attention import KERNELS, Attention
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.recurrent import FusedLSTM
-from vggcost.trace.run import call, explained, params_of, ready, register, train, versions, watched
+from vggcost.trace.run import explained, on_meta, params_of, ready, register, train, versions, watched
 from vggcost.units import did_you_mean
 
 __all__ = ["OPTIMIZERS", "trace_step"]
@@ -70,7 +70,7 @@ def trace_step(
     step: Step,
     *,
     criterion: Criterion = None,
-    keywords: bool = False,
+    arguments: Arguments | None = None,
     remember: bool = True,
 ) -> Trace:
     """Take two training steps on meta tensors and record the second.
@@ -80,7 +80,7 @@ def trace_step(
         run: the inputs; its mode is `training`.
         step: the optimizer, what is frozen, the dtype, how many backward passes a step has.
         criterion: maps the model's output to the loss; None: see `vggcost.trace.run.train`.
-        keywords: pass the inputs by name.
+        arguments: how the inputs are passed; None: by position.
         remember: take outputs of ops seen before from memory.
 
     Returns:
@@ -95,11 +95,11 @@ def trace_step(
         raise OptionError(f"unknown attention kernel {step.attention!r}; choose one of: {', '.join(KERNELS)}")
     model = ready(model)
     dtype = getattr(torch, step.dtype) if step.dtype else None
-    inputs = tuple(_converted(record, step.dtype) for record in run.inputs)
-    run = replace(run, inputs=inputs)
-    tensors = [torch.empty(i.shape, dtype=getattr(torch, i.dtype), device="meta") for i in inputs]
+    arguments = (arguments or Arguments(run.inputs)).map(lambda record: _converted(record, step.dtype))
+    run = replace(run, inputs=arguments.inputs)
+    passed, tensors = on_meta(arguments)
     recorder, loss = None, ""
-    with borrowed(model, dtype, step.freeze), explained(model, run):
+    with borrowed(model, dtype, step.freeze), explained(model, run, arguments):
         params = params_of(model)
         names = {id(p): path for path, p in model.named_parameters()}
         trained = [p for p in model.parameters() if p.requires_grad]
@@ -116,7 +116,7 @@ def trace_step(
                 if parameter.grad is not None:
                     recorder.register(parameter.grad, "gradient", keep=False)
             with watched(recorder, True), attention, FusedLSTM(step.device):
-                loss = _one(recorder, model, run, tensors, keywords, optimizer, step.accumulate, names, criterion)
+                loss = _one(recorder, model, passed, optimizer, step.accumulate, names, criterion)
     assert recorder is not None
     modules, ops, storages = recorder.records()
     used = tuple(sorted(attention.used))
@@ -126,9 +126,7 @@ def trace_step(
 def _one(
     recorder: Recorder,
     model: nn.Module,
-    run: RunInfo,
-    tensors: list[torch.Tensor],
-    keywords: bool,
+    passed: Arguments,
     optimizer: torch.optim.Optimizer,
     accumulate: int,
     names: dict[int, str],
@@ -137,7 +135,8 @@ def _one(
     loss = ""
     optimizer.zero_grad(set_to_none=True)
     for _ in range(accumulate):
-        loss = train(recorder, call(model, run, tensors, keywords), criterion)
+        given = passed.map(lambda record: record)  # a model may change the containers it is given
+        loss = train(recorder, model(*given.args, **given.kwargs), criterion)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:
