@@ -52,12 +52,17 @@ def rows_of(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-REASONS = {(r["source"], r["model"], r["input"]): r for r in csv.DictReader((ROOT / "benchmarks" / "reasons.csv").open(encoding="utf-8"))}
+REASONS = {
+    (r["source"], r["model"], r["input"]): r
+    for r in csv.DictReader((ROOT / "benchmarks" / "reasons.csv").open(encoding="utf-8"))
+}
 
 
 def reason_of(outcome: Outcome) -> dict[str, str] | None:
     """Find why a row does not agree: by its input, or for all inputs of the model."""
-    return REASONS.get((outcome.source, outcome.model, outcome.input)) or REASONS.get((outcome.source, outcome.model, "*"))
+    return REASONS.get((outcome.source, outcome.model, outcome.input)) or REASONS.get(
+        (outcome.source, outcome.model, "*")
+    )
 
 
 def attempt(make: Callable[[], Outcome], **fallback: Any) -> Outcome:
@@ -90,7 +95,13 @@ def torchvision(row: dict[str, str]) -> Outcome:
 def timm(row: dict[str, str]) -> Outcome:
     """Fused first, as timm's tables are; under both conventions, since its files differ about attention."""
     side = int(float(row["img_size"]))
-    known = {"source": "timm", "model": row["model"], "input": str(side), "params": row["params_m"], "macs": row["gmacs"]}
+    known = {
+        "source": "timm",
+        "model": row["model"],
+        "input": str(side),
+        "params": row["params_m"],
+        "macs": row["gmacs"],
+    }
 
     def make() -> Outcome:
         from vggcost import TraceError
@@ -123,8 +134,9 @@ def counted(name: str, shape: str | list[str] | None, **options: Any) -> dict[st
     from vggcost.cost import convention, cost_table
     from vggcost.trace import trace_model
 
-    loaded, run, arguments = prepared(name, shape, 1, "inference", "torch", options)
-    trace = trace_model(loaded.model, run, arguments=arguments)
+    fuse = bool(options.pop("fuse", False))
+    loaded, run, arguments = prepared(name, shape, 1, "inference", (), options, fuse=fuse)
+    trace = trace_model(loaded.model, run, arguments=arguments, assume=loaded.assume)
     tables = {rule: cost_table(trace, convention(rule)) for rule in ("timm", "fvcore")}
     totals = tables["timm"].totals
     return {"params": totals.params, "macs": totals.macs, **{rule: t.totals.flops for rule, t in tables.items()}}

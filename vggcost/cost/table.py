@@ -66,8 +66,8 @@ def _coverage(trace: Trace, convention: Convention) -> Coverage:
     for op in trace.ops:
         kind = trace.modules[op.module].kind if op.module != OUTSIDE else ""
         found[status_of(op, kind, convention)][op.op] += 1
-    counts = (tuple(sorted(found[status].items())) for status in ("counted", "free", "unknown"))
-    return Coverage(*counts, assumed=trace.assumed)
+    counted, free, unknown = (tuple(sorted(found[status].items())) for status in ("counted", "free", "unknown"))
+    return Coverage(counted, free, unknown, trace.assumed)
 
 
 def _weight_layers(trace: Trace) -> int:
@@ -134,8 +134,12 @@ def _placeholder(path: str, kind: str) -> ModuleRecord:
 
 
 def _input_storages(trace: Trace) -> dict[int, tuple[int, ...]]:
+    """The storages of the inputs, each with its shape, which is empty where no axis of it is the batch.
+
+    The inputs are registered in their order, before a loss adds its target.
+    """
     inputs = [i for i, storage in enumerate(trace.storages) if storage.role == "input"]
-    return {i: record.shape for i, record in zip(inputs, trace.run.inputs, strict=False)}
+    return {i: () if record.is_item else record.shape for i, record in zip(inputs, trace.run.inputs, strict=False)}
 
 
 def _owners(trace: Trace) -> tuple[dict[int, list[ParamRecord]], dict[str, list[ParamRecord]]]:

@@ -49,7 +49,7 @@ def load(path: str, options: dict[str, Any]) -> Loaded:
         if before is not None:
             os.environ[_FORCE] = before
     arguments = _arguments(program)
-    return Loaded(model, path, Path(path).stem, (), "export", lambda batch: arguments)
+    return Loaded(model, path, Path(path).stem, (), "export", arguments)
 
 
 def _arguments(program: Any) -> Arguments:

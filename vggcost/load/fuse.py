@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
 
 from vggcost.errors import ModelError
+from vggcost.load.loaded import Loaded
 from vggcost.load.user import where
 
-if TYPE_CHECKING:
-    from torch import nn
-
-__all__ = ["fused"]
+__all__ = ["folded"]
 
 _IN_PLACE = ("reparameterize", "switch_to_deploy")
 
 
-def fused(model: nn.Module, name: str) -> int:
-    """Call the model's own methods for it: `fuse`, which returns the module to put in place, `reparameterize`
-    or `switch_to_deploy`, which change the module itself.
+def folded(loaded: Loaded, ours: bool, real: bool = False) -> tuple[Loaded, int]:
+    """Call the methods that the model has for it.
+
+    `fuse` returns the module to put in place; `reparameterize` and `switch_to_deploy` change the module itself.
 
     Args:
-        model: a module on meta that nobody else holds; it is changed.
-        name: for messages.
+        loaded: the model.
+        ours: whether nobody else holds the model; it is copied otherwise.
+        real: whether its parameters have values, and keep them.
 
     Returns:
-        How many modules were folded.
+        The model so changed, and how many modules were folded.
 
     Raises:
         ModelError: such a method fails.
     """
+    from vggcost.load.meta import on_meta
+
     try:
-        return _fold(model)
+        with nullcontext() if real else on_meta():
+            model = loaded.model if ours else deepcopy(loaded.model)
+            count = _fold(model.eval())
     except Exception as error:
-        raise ModelError(f"{name} cannot be fused: {where(error)}") from error
+        raise ModelError(f"{loaded.name} cannot be fused: {where(error)}") from error
+    return replace(loaded, model=model), count
 
 
 def _fold(model: Any) -> int:

@@ -64,7 +64,7 @@ def load(name: str, options: dict[str, Any]) -> Loaded:
         ModelError: transformers is missing, there is no such type or file, or the model cannot be built.
         OptionError: there is no such class or field.
     """
-    fields = _read(name) if name.endswith(".json") else {"model_type": name}
+    fields: dict[str, Any] = _read(name) if name.endswith(".json") else {"model_type": name}
     options = dict(options)
     wanted = options.pop("architecture", None)
     kind = fields.get("model_type")
@@ -109,7 +109,9 @@ def _config(name: str, kind: str, fields: dict[str, Any], options: dict[str, Any
     for key, value in options.items():
         if not hasattr(config, key):
             known = sorted(config.to_dict())
-            raise OptionError(f"the config of {kind} has no field {key!r}{did_you_mean(key, known)}; give one with -k key=value")
+            raise OptionError(
+                f"the config of {kind} has no field {key!r}{did_you_mean(key, known)}; give one with -k key=value"
+            )
         setattr(config, key, value)
     return config
 
@@ -130,7 +132,9 @@ def _architecture(config: Any, wanted: str | None, declared: list[str] | None) -
         if type(config) in mapping:
             found = mapping[type(config)]
             return found[0] if isinstance(found, (tuple, list)) else found
-    raise ModelError(f"transformers has no model class for the config {type(config).__name__}; name one with -k architecture=CLASS")
+    raise ModelError(
+        f"transformers has no model class for the config {type(config).__name__}; name one with -k architecture=CLASS"
+    )
 
 
 def _input(model: Any, config: Any) -> Callable[[int], Arguments] | None:

@@ -30,7 +30,9 @@ def imported(library: str, package: str) -> Iterator[None]:
             f"{library} models need {error.name or package}, which is not installed; pip install 'vggcost[models]'"
         ) from error
     except (ImportError, RuntimeError) as error:  # torchvision beside another build of torch
-        raise ModelError(f"{package} cannot be imported: {' '.join(str(error).split())}; do its version and torch's fit?") from error
+        raise ModelError(
+            f"{package} cannot be imported: {' '.join(str(error).split())}; do its version and torch's fit?"
+        ) from error
 
 
 def torchvision_names() -> list[str]:
@@ -53,14 +55,18 @@ def torchvision(name: str, options: dict[str, Any]) -> Loaded:
     """
     known = torchvision_names()
     if name not in known:
-        raise ModelError(f"torchvision has no model {name!r}{did_you_mean(name, known)}; 'vggcost models torchvision:' lists them")
+        raise ModelError(
+            f"torchvision has no model {name!r}{did_you_mean(name, known)}; 'vggcost models torchvision:' lists them"
+        )
     from torchvision.models import get_model_builder, get_model_weights
 
     entries = get_model_weights(name)
     asked = options.get("weights", "DEFAULT")
     if asked is not None and asked not in entries.__members__:
         found = ", ".join(entries.__members__)
-        raise OptionError(f"torchvision:{name} has no weights {asked!r}{did_you_mean(str(asked), entries.__members__)}; known: {found}")
+        raise OptionError(
+            f"torchvision:{name} has no weights {asked!r}{did_you_mean(str(asked), entries.__members__)}; known: {found}"
+        )
     weights = entries[asked] if asked is not None else None
     note, builder, chosen = "", name, weights
     if weights is not None and "unquantized" in weights.meta:
@@ -92,7 +98,7 @@ def _no_weights() -> Iterator[None]:
 
     fetch, fill = WeightsEnum.get_state_dict, nn.Module.load_state_dict
     WeightsEnum.get_state_dict = lambda *_, **__: {}
-    nn.Module.load_state_dict = lambda *_, **__: None  # type: ignore[method-assign,assignment]
+    nn.Module.load_state_dict = lambda *_, **__: None  # type: ignore[method-assign]
     try:
         yield
     finally:

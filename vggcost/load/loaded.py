@@ -24,8 +24,8 @@ class Loaded:
         title: what people call it.
         aliases: its other names.
         source: where it came from: `zoo`, `torchvision`, `timm`, `hf`, `export`, `file`, `module` or `object`.
-        input: the input it is made for: as written on the command line, or what makes the arguments for a
-            batch; None if unknown.
+        input: the input it is made for: as written on the command line, as arguments for a batch of 1, or what
+            makes the arguments for a batch; None if unknown.
         assume: what the source states for ops whose outcome depends on data.
         note: what else a reader of its figures must know, in a sentence.
     """
@@ -35,6 +35,6 @@ class Loaded:
     title: str
     aliases: tuple[str, ...]
     source: str
-    input: str | Callable[[int], Arguments] | None
+    input: str | Arguments | Callable[[int], Arguments] | None
     assume: Mapping[str, int] = field(default_factory=dict)
     note: str = ""

@@ -64,15 +64,15 @@ def on_meta() -> Iterator[None]:
 
     def parameter(cls: type, data: Any = None, requires_grad: bool = True) -> Any:
         real = isinstance(data, torch.Tensor) and not data.is_meta
-        return make(cls, meta_like(data.detach()) if real else data, requires_grad)  # type: ignore[arg-type]
+        return make(cls, meta_like(data.detach()) if real else data, requires_grad)
 
     def registered(module: nn.Module, name: str, param: nn.Parameter | None) -> None:
         if isinstance(param, nn.Parameter) and type(param) is nn.Parameter and not param.is_meta:
             param = nn.Parameter(param.data, param.requires_grad)
         register(module, name, param)
 
-    nn.Parameter.__new__ = parameter  # type: ignore[assignment]
-    nn.Module.register_parameter = registered  # type: ignore[method-assign]
+    nn.Parameter.__new__ = parameter  # type: ignore[method-assign]
+    nn.Module.register_parameter = registered  # type: ignore[method-assign,assignment]
     try:
         with _Mixing(), _Making():  # type: ignore[no-untyped-call]
             yield

@@ -35,6 +35,7 @@ def load_function(name: str) -> Callable[..., Any]:
 
 
 def is_file(place: str) -> bool:
+    """Whether this names a Python file rather than a package."""
     return place.endswith(".py") or os.sep in place
 
 
@@ -92,6 +93,12 @@ def _factory(module: Any, place: str, attribute: str) -> Callable[..., Any]:
 
 
 def call(factory: Callable[..., Any], name: str, options: dict[str, Any]) -> nn.Module:
+    """Call a user's factory.
+
+    Raises:
+        OptionError: it does not take these arguments.
+        ModelError: it fails, with its own last line and where; or it returns no module.
+    """
     from torch import nn
 
     if isinstance(factory, nn.Module):  # an instance is callable too, yet calling it would run it

@@ -23,7 +23,9 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def borrowed(model: nn.Module, dtype: torch.dtype | None = None, freeze: Sequence[str] = ()) -> Iterator[None]:
+def borrowed(
+    model: nn.Module, dtype: torch.dtype | None = None, freeze: Sequence[str] = (), real: bool = False
+) -> Iterator[None]:
     """Swap every parameter and buffer for a meta tensor of the same shape, and undo all changes afterwards.
 
     Whatever the run rebinds on a module (parameters, buffers, hooks, the training flag, plain
@@ -34,6 +36,7 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None = None, freeze: Sequenc
         model: the user's.
         dtype: what floating-point parameters and buffers become for the run; None: as they are.
         freeze: shell patterns of parameters or modules that are not trained in the run.
+        real: swap in copies on the CPU instead, with their values.
     """
     modules = list(model.modules())
     attributes = [dict(module.__dict__) for module in modules]
@@ -49,13 +52,13 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None = None, freeze: Sequenc
         for module in modules:
             for name, parameter in module._parameters.items():
                 if parameter is not None:
-                    module._parameters[name] = _twin(parameter, twins, dtype)  # type: ignore[assignment]
+                    module._parameters[name] = _twin(parameter, twins, dtype, real)  # type: ignore[assignment]
             for name, buffer in module._buffers.items():
                 if buffer is not None:
-                    module._buffers[name] = _twin(buffer, twins, dtype)
+                    module._buffers[name] = _twin(buffer, twins, dtype, real)
             for name, value in module.__dict__.items():
                 if isinstance(value, torch.Tensor):  # neither parameter nor buffer, yet the run may write to it
-                    module.__dict__[name] = _constant(value, twins)
+                    module.__dict__[name] = _constant(value, twins, real)
         for path, parameter in model.named_parameters(remove_duplicate=False):
             if any(fnmatchcase(path, p) or fnmatchcase(path.rpartition(".")[0], p) for p in freeze):
                 parameter.requires_grad_(False)
@@ -73,7 +76,7 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None = None, freeze: Sequenc
             numpy.random.set_state(numpy_state)
 
 
-def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dtype | None) -> torch.Tensor:
+def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dtype | None, real: bool) -> torch.Tensor:
     """Return the stand-in of a tensor: one for each, so that tied weights stay tied.
 
     A small table of integers is copied as it is, for control flow to read; everything else becomes meta.
@@ -81,8 +84,8 @@ def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dty
     twin = twins.get(id(tensor))
     if twin is None:
         kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-        if _readable(tensor):
-            twin = tensor.detach().clone()
+        if real or _readable(tensor):
+            twin = tensor.detach().clone().cpu()
         else:
             twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=kind, device="meta")
         if isinstance(tensor, nn.Parameter):
@@ -91,10 +94,10 @@ def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dty
     return twin
 
 
-def _constant(tensor: torch.Tensor, twins: dict[int, torch.Tensor]) -> torch.Tensor:
+def _constant(tensor: torch.Tensor, twins: dict[int, torch.Tensor], real: bool) -> torch.Tensor:
     """Return the stand-in of a tensor that is a plain attribute: a small one keeps its values."""
     small = tensor.device.type == "cpu" and tensor.numel() <= SMALL
-    return tensor.detach().clone() if small else _twin(tensor, twins, None)
+    return tensor.detach().clone() if small else _twin(tensor, twins, None, real)
 
 
 def _readable(tensor: torch.Tensor) -> bool:

@@ -55,7 +55,7 @@ class Assumed:
         if tensor.is_floating_point():
             return None
         if not tensor.is_meta:
-            return None if tensor.untyped_storage()._cdata in self.unknown else tensor.unique().numel()
+            return None if tensor.untyped_storage()._cdata in self.unknown else torch.unique(tensor).numel()
         storage, count = self.values.get(tensor.untyped_storage()._cdata, (None, 0))
         return count if storage is not None and storage() is not None else None
 
@@ -134,7 +134,7 @@ def _nonzero(assumed: Assumed, x: torch.Tensor) -> torch.Tensor:
 
 
 def _masked_select(assumed: Assumed, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    most = torch.broadcast_shapes(x.shape, mask.shape).numel()
+    most = torch.broadcast_shapes(x.shape, mask.shape).numel()  # type: ignore[no-untyped-call]
     return _meta(assumed.count("aten.masked_select", "nonzero", most, _MASK), dtype=x.dtype)
 
 
@@ -150,7 +150,7 @@ def _unique(assumed: Assumed, x: torch.Tensor, inverse: bool = False, counts: bo
 def _unique2(
     assumed: Assumed,
     x: torch.Tensor,
-    sorted: bool = True,  # noqa: A002
+    sorted: bool = True,
     return_inverse: bool = False,
     return_counts: bool = False,
 ) -> Any:
@@ -167,7 +167,7 @@ def _unique_dim(
     assumed: Assumed,
     x: torch.Tensor,
     dim: int,
-    sorted: bool = True,  # noqa: A002
+    sorted: bool = True,
     return_inverse: bool = False,
     return_counts: bool = False,
     flat: bool = False,
@@ -209,7 +209,7 @@ BOUNDS: dict[str, Callable[..., Any]] = {
     "aten.nonzero": _nonzero,
     "aten.masked_select": _masked_select,
     "aten._unique2": _unique2,
-    "aten._unique": lambda assumed, x, sorted=True, return_inverse=False: _unique(assumed, x, return_inverse)[:2],  # noqa: A006
+    "aten._unique": lambda assumed, x, sorted=True, return_inverse=False: _unique(assumed, x, return_inverse)[:2],
     "aten.unique_consecutive": _unique_consecutive,
     "aten.unique_dim": _unique_dim,
     "torchvision.nms": _nms,

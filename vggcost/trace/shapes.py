@@ -63,6 +63,7 @@ def _convolution(
     output_padding: Sequence[int],
     groups: int,
 ) -> tuple[Spec, ...] | None:
+    _same_dtype(x, weight)
     axes = x.dim() - 2
     channels_last = axes == 2 and x.is_contiguous(memory_format=torch.channels_last)
     if transposed or axes < 1 or weight.dim() != x.dim() or not _plain(x, weight) or channels_last:
@@ -88,7 +89,7 @@ def _convolution(
 def _same_dtype(a: torch.Tensor, b: torch.Tensor) -> None:
     """Refuse what torch's real kernels refuse; its meta kernels do not look at the dtype."""
     if a.dtype is not b.dtype:
-        raise RuntimeError(f"expected both matrices to have the same dtype, but got {a.dtype} and {b.dtype}")
+        raise RuntimeError(f"expected both operands to have the same dtype, but got {a.dtype} and {b.dtype}")
 
 
 def _mm(a: torch.Tensor, b: torch.Tensor) -> tuple[Spec, ...] | None:
@@ -245,6 +246,8 @@ def _batch_norm(
     momentum: float,
     eps: float,
 ) -> tuple[Spec, ...] | None:
+    if not x.is_floating_point():  # as on real tensors
+        raise RuntimeError(f"batch norm is not implemented for {x.dtype}")
     given = [t for t in (weight, bias, mean, var) if t is not None]
     if x.dim() < 2 or 0 in x.shape or not _plain(x, *given) or any(tuple(t.shape) != x.shape[1:2] for t in given):
         return None
