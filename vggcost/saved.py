@@ -67,6 +67,7 @@ _PAIRS = (
     ("run", "versions"),
     ("convention", "prices"),
     ("convention", "layer_prices"),
+    ("convention", "function_prices"),
     ("layers", "attributes"),
     ("", "containers"),
     ("coverage", "counted"),
@@ -86,8 +87,8 @@ def _read(data: Mapping[str, Any]) -> CostTable:
     run["aliases"] = tuple(run["aliases"])
     run["versions"] = _pairs(run["versions"])
     convention = dict(data["convention"])
-    for key in ("prices", "layer_prices"):
-        convention[key] = _pairs(convention[key])
+    for key in ("prices", "layer_prices", "function_prices"):
+        convention[key] = _pairs(convention.get(key, {}))  # function_prices came after the first tables
     coverage = {key: _pairs(value) for key, value in data["coverage"].items()}
     return CostTable(
         run=RunInfo(**run),

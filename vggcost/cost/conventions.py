@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vggcost.cost.functions import NOTHING
 from vggcost.errors import ConventionError
 from vggcost.records import Convention
 from vggcost.units import did_you_mean
@@ -12,6 +13,40 @@ __all__ = ["CONVENTIONS", "convention"]
 def _prices(**rules: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(rules.items()))
 
+
+def _functions(**rules: str) -> tuple[tuple[str, str], ...]:
+    """Turn `rule="names of functions"` into pairs."""
+    return tuple(sorted((name, rule.replace("_", " ")) for rule, names in rules.items() for name in names.split()))
+
+
+# Source: fvcore, nn/flop_count.py, _DEFAULT_SUPPORTED_OPS; a function that is not there counts nothing, and what
+# it is made of neither. The cells of recurrent layers are linear layers to a tracer, the layers are not.
+_FVCORE = (
+    ("*", NOTHING),
+    *_functions(
+        ops="""
+            linear mm bmm addmm lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell
+            batch_norm group_norm layer_norm adaptive_avg_pool2d
+            grid_sample grid_sampler upsample_nearest2d upsample_bilinear2d
+        """,
+        products="multi_head_attention_forward",
+        fvcore_matmul="matmul linalg_matmul",
+        fvcore_conv="conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution _convolution",
+        fvcore_einsum="einsum",
+        instance_norm="instance_norm",
+        images="interpolate upsample",
+    ),
+)
+_FVCORE_OPS = _prices(
+    batch_norm="affine two",
+    norm="affine five",
+    _adaptive_avg_pool2d="one per input",
+    mean="one per input",  # how torch pools to 1×1; a mean that the model takes itself is another function
+    upsample_nearest2d="one",
+    upsample_bilinear2d="four",
+    grid_sampler_2d="four",
+    grid_sampler_3d="four",
+)
 
 CONVENTIONS: dict[str, Convention] = {
     "torch": Convention(
@@ -56,10 +91,14 @@ CONVENTIONS: dict[str, Convention] = {
         sentence=(
             "As fvcore's FlopCountAnalysis, which calls one multiply-accumulate one flop: 1 per multiply-accumulate of "
             "convolutions, linear layers and matrix products, 2 per element of BatchNorm in inference (1 without "
-            "scale), 5 per element of other normalisation (4 without scale), 1 per input element of adaptive average "
-            "pooling; everything else 0."
+            "scale; 5 and 4 with the batch's own statistics), 5 per element of other normalisation (4 without scale), 1 "
+            "per input element of adaptive average pooling of images, 1 and 4 per output element of nearest and bilinear "
+            "upsampling of images, 4 of grid sampling; everything else 0, which includes scaled-dot-product attention and "
+            "recurrent layers. einsum is counted to four digits, matmul without broadcasting, convolutions with "
+            "padding='same' as 0; torch's fast path of attention layers is taken as off."
         ),
-        prices=_prices(batch_norm="affine two", norm="affine five", adaptive_pool="one per input"),
+        prices=_FVCORE_OPS,
+        function_prices=_FVCORE,
     ),
     "convnet-burden": Convention(
         name="convnet-burden",

@@ -19,7 +19,9 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 import vggcost
 from vggcost.errors import InputError, TraceError
 from vggcost.records import ParamRecord, RunInfo, Trace
+from vggcost.trace.attention import Attention
 from vggcost.trace.borrow import borrowed, unwrapped
+from vggcost.trace.called import Called
 from vggcost.trace.explain import explain
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
@@ -53,17 +55,20 @@ def trace_model(model: nn.Module, run: RunInfo, *, keywords: bool = False, remem
     training = run.mode == "training"
     tensors = [torch.empty(i.shape, dtype=getattr(torch, i.dtype), device="meta") for i in run.inputs]
     recorder = Recorder(model, remember)
+    attention = Attention("auto", "cpu", recorder.within)
     loss = ""
     with borrowed(model), explained(model, run):
         params = params_of(model)
         register(recorder, model, tensors)
         model.train(training)
-        with watched(recorder, training):
+        with watched(recorder, training), attention, Called(recorder, attention):
             output = call(model, run, tensors, keywords)
             if training:
                 loss = train(recorder, output)
     modules, ops, storages = recorder.records()
-    return Trace(replace(run, loss=loss, versions=versions()), modules, ops, params, storages)
+    run = replace(run, loss=loss, versions=versions())
+    used = tuple(sorted(attention.used))
+    return Trace(run, modules, ops, params, storages, used, tuple(recorder.functions))
 
 
 def ready(model: nn.Module) -> nn.Module:
@@ -187,10 +192,11 @@ def params_of(model: nn.Module) -> tuple[ParamRecord, ...]:
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether the error comes from the code of this folder, other than where it runs torch's kernels."""
+    """Whether the error comes from the code of this folder, other than where it runs torch's own."""
     frames = traceback.extract_tb(error.__traceback__)
     here = Path(frames[-1].filename).parent == Path(__file__).parent
-    return here and all(frame.name != "_compute" for frame in frames)
+    passed_on = frames[-1].name in ("__torch_function__", "_attend")
+    return here and not passed_on and all(frame.name != "_compute" for frame in frames)
 
 
 def versions() -> tuple[tuple[str, str], ...]:
