@@ -44,7 +44,8 @@ def analyze(
             tensors, or a dict of keyword arguments; None: what the zoo's net is made for.
         batch: N, for inputs given as a string or not at all.
         mode: `inference`, or `training` for forward, loss and backward.
-        convention: what counts as a FLOP: `torch`, `full`, `fvcore` or `convnet-burden`.
+        convention: what counts as a FLOP: `torch`, `full`, `fvcore`, `timm`, `convnet-burden`, or one of the
+            project's own configuration.
         saved: in inference, trace a training step as well, to say in the memory section what it
             would save for the backward pass.
         options: keyword arguments of the factory; for the zoo's nets `classes`, `ceil_mode`,

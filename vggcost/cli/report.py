@@ -31,7 +31,7 @@ _FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
     "--convention",
     default="torch",
     show_default=True,
-    help="What counts as a FLOP: torch, full, fvcore or convnet-burden.",
+    help="What counts as a FLOP: torch, full, fvcore, timm, convnet-burden, or one of your configuration.",
 )
 @click.option("--depth", type=click.IntRange(min=1), help="Fold layers nested deeper than this.")
 @click.option(

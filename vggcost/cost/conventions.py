@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vggcost.cost.custom import own_conventions
 from vggcost.cost.functions import NOTHING
 from vggcost.errors import ConventionError
 from vggcost.records import Convention
@@ -98,7 +99,19 @@ CONVENTIONS: dict[str, Convention] = {
             "padding='same' as 0; torch's fast path of attention layers is taken as off."
         ),
         prices=_FVCORE_OPS,
-        function_prices=_FVCORE,
+        function_prices=tuple(sorted(_FVCORE)),
+    ),
+    "timm": Convention(
+        name="timm",
+        flops_per_mac=1,
+        sentence=(
+            "As timm's tables print GMACs: fvcore's rules (convention fvcore) on models whose attention is not fused, so "
+            "that the two products of scaled-dot-product attention, Q·Kᵀ and the weighted sum of V, count 1 per "
+            "multiply-accumulate, its softmax and scale 0; recurrent layers and everything else as fvcore, 0 where it "
+            "knows no rule."
+        ),
+        prices=_FVCORE_OPS,
+        function_prices=tuple(sorted((*_FVCORE, ("scaled_dot_product_attention", "ops")))),
     ),
     "convnet-burden": Convention(
         name="convnet-burden",
@@ -116,19 +129,21 @@ CONVENTIONS: dict[str, Convention] = {
 
 
 def convention(name: str) -> Convention:
-    """Return a counting convention by name.
+    """Return a counting convention by name: a preset, or one of the project's own configuration.
 
     Raises:
-        ConventionError: there is none of this name.
+        ConventionError: there is none of this name, or the configuration is wrong.
 
     Example:
         >>> convention("torch").flops_per_mac
         2
     """
-    try:
+    if name in CONVENTIONS:
         return CONVENTIONS[name]
-    except KeyError:
-        known = ", ".join(CONVENTIONS)
+    known = {**CONVENTIONS, **own_conventions(CONVENTIONS)}
+    if name not in known:
         raise ConventionError(
-            f"unknown convention {name!r}{did_you_mean(name, CONVENTIONS)}; choose one of: {known}"
-        ) from None
+            f"unknown convention {name!r}{did_you_mean(name, known)}; choose one of: {', '.join(known)}, or write your "
+            f"own as [tool.vggcost.conventions.NAME] in pyproject.toml"
+        )
+    return known[name]

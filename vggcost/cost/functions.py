@@ -14,7 +14,7 @@ from vggcost.cost.macs import macs_of
 from vggcost.cost.ops import PRICES, group_of, priced
 from vggcost.records import Convention, FunctionRecord, OpRecord
 
-__all__ = ["FUNCTION_PRICES", "NOTHING", "flops_of", "function_of", "rule_of"]
+__all__ = ["FUNCTION_PRICES", "NOTHING", "PRODUCTS", "flops_of", "function_of", "rule_of"]
 
 NOTHING = "nothing"
 Rule = Callable[[FunctionRecord, list[OpRecord], Convention], int]
@@ -88,6 +88,17 @@ FUNCTION_PRICES: Mapping[str, tuple[Rule, str]] = {
     "instance norm": (_instance_norm, "5 per element, 4 without scale"),
     "images": (_images, "op by op for a batch of images"),
 }
+
+
+PRODUCTS = dict.fromkeys(
+    """
+    linear matmul mm bmm addmm baddbmm addbmm mv addmv dot vdot addr einsum tensordot inner bilinear linalg_matmul
+    linalg_multi_dot chain_matmul cdist conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+    convolution scaled_dot_product_attention multi_head_attention_forward lstm gru rnn_tanh rnn_relu lstm_cell gru_cell
+    rnn_tanh_cell rnn_relu_cell
+    """.split()
+)
+"""Functions of torch that multiply and accumulate, which a convention of one's own may leave out."""
 
 
 def function_of(op: OpRecord, functions: tuple[FunctionRecord, ...]) -> FunctionRecord:

@@ -12,7 +12,7 @@ from math import prod
 from vggcost.cost.macs import MACS
 from vggcost.records import Convention, ModuleRecord, OpRecord
 
-__all__ = ["PRICES", "group_of", "layer_priced", "priced", "status_of"]
+__all__ = ["GROUPS", "PRICES", "group_of", "layer_priced", "priced", "status_of"]
 
 _GROUPS: dict[str, str] = {
     # Data is moved, made or looked up; nothing is computed. Free everywhere.
@@ -81,6 +81,7 @@ _GROUPS: dict[str, str] = {
     """,
 }
 _GROUP_OF = {f"aten.{name}": group for group, names in _GROUPS.items() for name in names.split()}
+GROUPS = dict.fromkeys(_GROUPS)
 _ALWAYS_FREE = ("view", "move")
 
 
