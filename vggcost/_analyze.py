@@ -77,21 +77,24 @@ def analyze(
 
 
 def prepared(
-    model: Any, inputs: Any, batch: int, mode: str, convention: str, options: dict[str, Any]
+    model: Any, inputs: Any, batch: int, mode: str, convention: str, options: dict[str, Any], *, real: bool = False
 ) -> tuple[Loaded, RunInfo, bool]:
-    """Load a model and say what it is run on; the last value tells whether inputs go in by keyword."""
+    """Load a model and say what it is run on; the last value tells whether inputs go in by keyword.
+
+    With `real` a model that is given by name is built with real weights rather than on meta.
+    """
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InputError(f"the batch must be a whole number of 1 or more, not {batch!r}")
-    loaded = _loaded(model, options)
+    loaded = _loaded(model, options, real)
     records, size, keywords = _inputs(inputs, loaded.input, batch)
     command = _command(model, inputs, batch, mode, convention, options)
     run = RunInfo(loaded.name, loaded.title, loaded.aliases, loaded.source, command, records, size, mode)
     return loaded, run, keywords
 
 
-def _loaded(model: Any, options: dict[str, Any]) -> Loaded:
+def _loaded(model: Any, options: dict[str, Any], real: bool) -> Loaded:
     if isinstance(model, str):
-        return load(model, options)
+        return load(model, options, real=real)
     from torch import nn
 
     from vggcost.trace import unwrapped

@@ -25,6 +25,7 @@ __all__ = [
     "OpRecord",
     "ParamRecord",
     "Published",
+    "Recount",
     "RunInfo",
     "Step",
     "StorageRecord",
@@ -156,6 +157,16 @@ class Published:
     value: str
     unit: str
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """What another program counted of a model: module, its own operator's name, count; or why it could not."""
+
+    counter: str
+    counts: tuple[tuple[str, str, int], ...]
+    total: int | None
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)

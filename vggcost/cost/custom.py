@@ -117,7 +117,9 @@ def _prices(base: Convention, value: Any, where: str) -> Fields:
             prices[group] = price
         else:
             rules = ", ".join(repr(rule) for rule in PRICES)
-            raise ConventionError(f"{where}.{group}: {price!r} is no whole number per output element, nor one of {rules}")
+            raise ConventionError(
+                f"{where}.{group}: {price!r} is no whole number per output element, nor one of {rules}"
+            )
     yield "prices", tuple(sorted(prices.items()))
 
 

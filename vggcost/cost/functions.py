@@ -33,6 +33,14 @@ def _products(function: FunctionRecord, ops: list[OpRecord], convention: Convent
     return _by_ops(function, [op for op in ops if op.op in ("aten.mm", "aten.addmm", "aten.bmm")], convention)
 
 
+def _registered(function: FunctionRecord, ops: list[OpRecord], convention: Convention) -> int:
+    """What torch's FlopCounterMode has a formula for on the CPU: products of matrices and convolutions."""
+    return convention.flops_per_mac * sum(macs_of(op) for op in ops if op.op in _REGISTERED)
+
+
+_REGISTERED = {f"aten.{name}" for name in ("mm", "addmm", "bmm", "baddbmm", "convolution", "_convolution")}
+
+
 def _matmul(function: FunctionRecord, ops: list[OpRecord], convention: Convention) -> int:
     """All elements of the first operand times the last size of the second; fvcore does not see broadcasting."""
     first, second = function.input_shapes[:2]
@@ -82,6 +90,7 @@ FUNCTION_PRICES: Mapping[str, tuple[Rule, str]] = {
     NOTHING: (lambda function, ops, convention: 0, "0"),
     "ops": (_by_ops, "op by op"),
     "products": (_products, "the linear layers and batched matrix products inside"),
+    "flop registry": (_registered, "the ops that torch.utils.flop_counter has a formula for"),
     "fvcore matmul": (_matmul, "elements of the first operand times columns of the second"),
     "fvcore conv": (_conv, "op by op, 0 with padding 'same' or 'valid'"),
     "fvcore einsum": (_einsum, "half of NumPy's optimized FLOP count, to four digits"),

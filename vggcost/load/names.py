@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vggcost.errors import ModelError, OptionError, VggcostError
+from vggcost.records import Published
 from vggcost.units import did_you_mean
 from vggcost.zoo.names import find, known_names
 
@@ -36,6 +37,7 @@ class Loaded:
         aliases: its other names.
         source: where it came from: `zoo`, `file`, `module` or `object`.
         input: the input it is made for, as written on the command line; None if unknown.
+        published: figures that others printed of it, with these options.
     """
 
     model: nn.Module
@@ -44,14 +46,16 @@ class Loaded:
     aliases: tuple[str, ...]
     source: str
     input: str | None
+    published: tuple[Published, ...] = ()
 
 
-def load(name: str, options: dict[str, Any] | None = None) -> Loaded:
+def load(name: str, options: dict[str, Any] | None = None, *, real: bool = False) -> Loaded:
     """Build a model on meta from its name.
 
     Args:
         name: a name of the zoo, `./file.py:factory` or `package.module:factory`.
         options: passed to the factory as keyword arguments.
+        real: build it with real weights on the CPU instead.
 
     Raises:
         ModelError: the name leads nowhere, or the factory fails or returns no module.
@@ -63,9 +67,10 @@ def load(name: str, options: dict[str, Any] | None = None) -> Loaded:
         from vggcost.zoo.network import build
 
         side = options.get("image_size") or variant.image_size
-        with _meta():
+        with _device(real):
             net = build(variant, options)
-        return Loaded(net, variant.name, variant.title, variant.aliases, "zoo", f"3x{side}x{side}")
+        published = () if options else _published(variant.name)
+        return Loaded(net, variant.name, variant.title, variant.aliases, "zoo", f"3x{side}x{side}", published)
     place, colon, _ = name.rpartition(":")
     if not colon:
         raise ModelError(_unknown(name))
@@ -74,7 +79,7 @@ def load(name: str, options: dict[str, Any] | None = None) -> Loaded:
             f"{name!r}: models of {place} cannot be named this way yet; write a factory that returns one "
             f"(pip install 'vggcost[models]' brings {_EXTRAS[place]}) and name it as ./file.py:factory"
         )
-    model = _call(load_function(name), name, options)
+    model = _call(load_function(name), name, options, real)
     source = "file" if _is_file(place) else "module"
     return Loaded(model, name, type(model).__name__, (), source, None)
 
@@ -106,10 +111,22 @@ def _unknown(name: str) -> str:
     )
 
 
-def _meta() -> Any:
+def _device(real: bool) -> Any:
     import torch
 
-    return torch.device("meta")
+    return torch.device("cpu" if real else "meta")
+
+
+def _published(name: str) -> tuple[Published, ...]:
+    """What was published of a net of the zoo and can be counted."""
+    from vggcost.zoo.facts import facts_of
+
+    units = {"M": "M", "layers": ""}
+    return tuple(
+        Published(fact.quantity, fact.value, units[fact.unit], fact.source)
+        for fact in facts_of(name)
+        if fact.quantity in ("params", "weight layers")
+    )
 
 
 def _from_file(place: str) -> Any:
@@ -165,13 +182,13 @@ def _factory(module: Any, place: str, attribute: str) -> Callable[..., Any]:
     return factory  # type: ignore[no-any-return]
 
 
-def _call(factory: Callable[..., Any], name: str, options: dict[str, Any]) -> nn.Module:
+def _call(factory: Callable[..., Any], name: str, options: dict[str, Any], real: bool) -> nn.Module:
     from torch import nn
 
     if isinstance(factory, nn.Module):  # an instance is callable too, yet calling it would run it
         return factory
     try:
-        with _meta():
+        with _device(real):
             model = factory(**options)
     except VggcostError:
         raise

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import nn
 
-__all__ = ["borrowed", "unwrapped"]
+__all__ = ["borrowed", "frozen", "lent", "unwrapped"]
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -33,18 +33,9 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None = None, freeze: Sequenc
         dtype: what floating-point parameters and buffers become for the run; None: as they are.
         freeze: shell patterns of parameters or modules that are not trained in the run.
     """
-    modules = list(model.modules())
-    attributes = [dict(module.__dict__) for module in modules]
-    # The dictionaries that torch itself changes in place are put back by content as well.
-    contents = [
-        {key: value.copy() for key, value in module.__dict__.items() if isinstance(value, dict)} for module in modules
-    ]
-    states = torch.get_rng_state(), random.getstate()
-    numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy else None
     twins: dict[int, torch.Tensor] = {}
-    try:
-        for module in modules:
+    with lent(model):
+        for module in model.modules():
             for name, parameter in module._parameters.items():
                 if parameter is not None:
                     module._parameters[name] = _twin(parameter, twins, dtype)  # type: ignore[assignment]
@@ -54,6 +45,35 @@ def borrowed(model: nn.Module, dtype: torch.dtype | None = None, freeze: Sequenc
         for path, parameter in model.named_parameters(remove_duplicate=False):
             if any(fnmatchcase(path, p) or fnmatchcase(path.rpartition(".")[0], p) for p in freeze):
                 parameter.requires_grad_(False)
+        yield
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Lend a model with its own values, without gradients: other programs run it, whatever they do to it."""
+    twins: dict[int, nn.Parameter] = {}
+    with lent(model):
+        for module in model.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    twin = twins.setdefault(id(parameter), nn.Parameter(parameter.detach(), requires_grad=False))
+                    module._parameters[name] = twin
+        yield
+
+
+@contextmanager
+def lent(model: nn.Module) -> Iterator[None]:
+    """Put back whatever a run rebinds on a model's modules, and the random states; tensors are left as they are."""
+    modules = list(model.modules())
+    attributes = [dict(module.__dict__) for module in modules]
+    # The dictionaries that torch itself changes in place are put back by content as well.
+    contents = [
+        {key: value.copy() for key, value in module.__dict__.items() if isinstance(value, dict)} for module in modules
+    ]
+    states = torch.get_rng_state(), random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy else None
+    try:
         yield
     finally:
         for module, before, inner in zip(modules, attributes, contents, strict=True):
