@@ -15,16 +15,28 @@ if TYPE_CHECKING:
     from vggcost._analyze import analyze
     from vggcost._memory import memory
     from vggcost._stack import compare_stack
+    from vggcost._verify import verify
 
 __version__ = "0.1.0"
 
-__all__ = ["CostTable", "LayerCost", "Totals", "VggcostError", "__version__", "analyze", "compare_stack", "memory"]
+__all__ = [
+    "CostTable",
+    "LayerCost",
+    "Totals",
+    "VggcostError",
+    "__version__",
+    "analyze",
+    "compare_stack",
+    "memory",
+    "verify",
+]
 
 
 _LAZY = {
     "analyze": "vggcost._analyze",
     "compare_stack": "vggcost._stack",
     "memory": "vggcost._memory",
+    "verify": "vggcost._verify",
 }  # these import torch when they run
 
 

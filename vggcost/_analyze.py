@@ -53,7 +53,8 @@ def analyze(
             is made for, where that is known.
         batch: N, for inputs given as text or not at all.
         mode: `inference`, or `training` for forward, loss and backward.
-        convention: what counts as a FLOP: `torch`, `full`, `fvcore` or `convnet-burden`.
+        convention: what counts as a FLOP: `torch`, `full`, `fvcore`, `timm`, `convnet-burden`, or one of the
+            project's own configuration.
         saved: in inference, trace a training step as well, to say in the memory section what it
             would save for the backward pass.
         assume: what to take where an outcome depends on data, which a run on meta does not have: the elements

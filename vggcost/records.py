@@ -20,12 +20,15 @@ __all__ = [
     "Convention",
     "CostTable",
     "Coverage",
+    "FunctionRecord",
     "InputRecord",
     "LayerCost",
     "MemoryLine",
     "ModuleRecord",
     "OpRecord",
     "ParamRecord",
+    "Published",
+    "Recount",
     "RunInfo",
     "Step",
     "StorageRecord",
@@ -129,12 +132,26 @@ class ModuleRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionRecord:
+    """One call of a public function of torch, which dispatched one or more ops.
+
+    `words` are its arguments that are text: the equation of `einsum`, the padding `same`.
+    """
+
+    name: str
+    input_shapes: tuple[Shape, ...]
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OpRecord:
     """One op as torch dispatched it.
 
     `module` is a position in `Trace.modules`; `nature` is what torch's own schema says of the op:
     `view`, `pointwise`, or nothing. `inputs` and `outputs` are positions in `Trace.storages`, and
-    the shapes are theirs, in order; optional tensors that were left out are left out here too.
+    the shapes are theirs, in order; optional tensors that were left out are left out here too, and
+    named in the attribute `without`. `function` is a position in `Trace.functions`: the public function
+    that the op ran in, -1 where that is the op itself.
     """
 
     op: str
@@ -146,6 +163,7 @@ class OpRecord:
     attributes: tuple[tuple[str, Any], ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    function: int = -1
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return one of the op's plain arguments by its name in torch's schema."""
@@ -183,6 +201,33 @@ class StorageRecord:
     died: int
     saved_by: int
     name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A figure that someone published of a model, as its source prints it.
+
+    Attributes:
+        quantity: `params`, `MACs` (on the input that the model is made for) or `weight layers`.
+        value: the digits, such as `138` or `15.470`.
+        unit: the prefix: `M`, `G` or nothing.
+        source: who printed it, and where.
+    """
+
+    quantity: str
+    value: str
+    unit: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """What another program counted of a model: module, its own operator's name, count; or why it could not."""
+
+    counter: str
+    counts: tuple[tuple[str, str, int], ...]
+    total: int | None
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +307,7 @@ class Trace:
     storages: tuple[StorageRecord, ...]
     attention: tuple[str, ...] = ()
     assumed: tuple[Assumption, ...] = ()
+    functions: tuple[FunctionRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +319,10 @@ class Convention:
         flops_per_mac: FLOPs of one multiply-accumulate.
         sentence: what is counted, for people.
         bias: whether adding a bias counts, 1 per output element.
-        prices: for a group of ops (see `vggcost.cost.ops`) the rule that prices it.
+        prices: for an op, or a group of ops (see `vggcost.cost.ops`), the rule that prices it.
         layer_prices: for a kind of layer the rule that prices all of its ops at once.
+        function_prices: for a public function of torch the rule that prices all of its ops at once (see
+            `vggcost.cost.functions`); `*` stands for all functions that are not named.
         exhaustive: whether it claims to price everything that computes; an op of a group without a
             price is then unknown to it, and free by its rule otherwise.
     """
@@ -285,6 +333,7 @@ class Convention:
     bias: bool = False
     prices: tuple[tuple[str, str], ...] = ()
     layer_prices: tuple[tuple[str, str], ...] = ()
+    function_prices: tuple[tuple[str, str], ...] = ()
     exhaustive: bool = False
 
 

@@ -68,6 +68,7 @@ _PAIRS = (
     ("run", "versions"),
     ("convention", "prices"),
     ("convention", "layer_prices"),
+    ("convention", "function_prices"),
     ("layers", "attributes"),
     ("", "containers"),
     ("coverage", "counted"),
@@ -87,8 +88,8 @@ def _read(data: Mapping[str, Any]) -> CostTable:
     run["aliases"] = tuple(run["aliases"])
     run["versions"] = _pairs(run["versions"])
     convention = dict(data["convention"])
-    for key in ("prices", "layer_prices"):
-        convention[key] = _pairs(convention[key])
+    for key in ("prices", "layer_prices", "function_prices"):
+        convention[key] = _pairs(convention.get(key, {}))  # function_prices came after the first tables
     coverage = dict(data["coverage"])
     assumed = tuple(Assumption(str(a["op"]), _int(a["calls"]), str(a["text"])) for a in coverage.pop("assumed", ()))
     coverage = {key: _pairs(value) for key, value in coverage.items()}

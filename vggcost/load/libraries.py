@@ -9,7 +9,7 @@ from typing import Any
 from vggcost.errors import ModelError, OptionError
 from vggcost.load.loaded import Loaded
 from vggcost.load.user import where
-from vggcost.records import Arguments, InputRecord
+from vggcost.records import Arguments, InputRecord, Published
 from vggcost.units import did_you_mean
 
 __all__ = ["imported", "timm", "timm_names", "torchvision", "torchvision_names"]
@@ -86,8 +86,17 @@ def torchvision(name: str, options: dict[str, Any]) -> Loaded:
     detection = hasattr(model, "transform") and hasattr(model, "backbone")
     return Loaded(
         model, f"torchvision:{name}", title, (), "torchvision", _torchvision_input(model, weights),
+        published=_meta_figures(weights) if set(options) <= {"weights"} else (),
         assume=_BOXES if detection else {}, note=note,
     )  # fmt: skip
+
+
+def _meta_figures(weights: Any) -> tuple[Published, ...]:
+    """What the weights say of themselves."""
+    meta = weights.meta if weights is not None else {}
+    source = f"torchvision, {type(weights).__name__}.{weights.name}.meta" if weights is not None else ""
+    found = [Published("params", str(meta["num_params"]), "", source)] if "num_params" in meta else []
+    return (*found, *([Published("MACs", f"{meta['_ops']:.3f}", "G", source)] if "_ops" in meta else []))
 
 
 @contextmanager

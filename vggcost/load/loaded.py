@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vggcost.records import Arguments
+from vggcost.records import Arguments, Published
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,6 +26,7 @@ class Loaded:
         source: where it came from: `zoo`, `torchvision`, `timm`, `hf`, `export`, `file`, `module` or `object`.
         input: the input it is made for: as written on the command line, as arguments for a batch of 1, or what
             makes the arguments for a batch; None if unknown.
+        published: figures that others printed of it, with these options.
         assume: what the source states for ops whose outcome depends on data.
         note: what else a reader of its figures must know, in a sentence.
     """
@@ -36,5 +37,6 @@ class Loaded:
     aliases: tuple[str, ...]
     source: str
     input: str | Arguments | Callable[[int], Arguments] | None
+    published: tuple[Published, ...] = ()
     assume: Mapping[str, int] = field(default_factory=dict)
     note: str = ""

@@ -12,6 +12,7 @@ from vggcost.errors import ModelError
 from vggcost.load import exported, huggingface, libraries
 from vggcost.load.loaded import Loaded
 from vggcost.load.user import call, is_file, load_function
+from vggcost.records import Published
 from vggcost.units import did_you_mean
 from vggcost.zoo.names import find, known_names
 
@@ -48,7 +49,8 @@ def load(name: str, options: dict[str, Any] | None = None, *, real: bool = False
         side = options.get("image_size") or variant.image_size
         with _device(real):
             net = build(variant, options)
-        return Loaded(net, variant.name, variant.title, variant.aliases, "zoo", f"3x{side}x{side}")
+        published = () if options else _published(variant.name)
+        return Loaded(net, variant.name, variant.title, variant.aliases, "zoo", f"3x{side}x{side}", published=published)
     if name.endswith(".pt2"):
         return exported.load(name, options)
     place, colon, inner = name.partition(":")
@@ -90,6 +92,18 @@ def _building(real: bool) -> AbstractContextManager[Any]:
     from vggcost.load.meta import on_meta
 
     return nullcontext() if real else on_meta()
+
+
+def _published(name: str) -> tuple[Published, ...]:
+    """What was published of a net of the zoo and can be counted."""
+    from vggcost.zoo.facts import facts_of
+
+    units = {"M": "M", "layers": ""}
+    return tuple(
+        Published(fact.quantity, fact.value, units[fact.unit], fact.source)
+        for fact in facts_of(name)
+        if fact.quantity in ("params", "weight layers")
+    )
 
 
 def _unknown(name: str) -> str:

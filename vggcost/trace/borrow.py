@@ -13,7 +13,7 @@ from torch import nn
 
 from vggcost.load.meta import SMALL
 
-__all__ = ["borrowed", "unwrapped"]
+__all__ = ["borrowed", "frozen", "lent", "unwrapped"]
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -38,18 +38,9 @@ def borrowed(
         freeze: shell patterns of parameters or modules that are not trained in the run.
         real: swap in copies on the CPU instead, with their values.
     """
-    modules = list(model.modules())
-    attributes = [dict(module.__dict__) for module in modules]
-    # The dictionaries that torch itself changes in place are put back by content as well.
-    contents = [
-        {key: value.copy() for key, value in module.__dict__.items() if isinstance(value, dict)} for module in modules
-    ]
-    states = torch.get_rng_state(), random.getstate()
-    numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy else None
     twins: dict[int, torch.Tensor] = {}
-    try:
-        for module in modules:
+    with lent(model):
+        for module in model.modules():
             for name, parameter in module._parameters.items():
                 if parameter is not None:
                     module._parameters[name] = _twin(parameter, twins, dtype, real)  # type: ignore[assignment]
@@ -62,6 +53,35 @@ def borrowed(
         for path, parameter in model.named_parameters(remove_duplicate=False):
             if any(fnmatchcase(path, p) or fnmatchcase(path.rpartition(".")[0], p) for p in freeze):
                 parameter.requires_grad_(False)
+        yield
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Lend a model with its own values, without gradients: other programs run it, whatever they do to it."""
+    twins: dict[int, nn.Parameter] = {}
+    with lent(model):
+        for module in model.modules():
+            for name, parameter in module._parameters.items():
+                if parameter is not None:
+                    twin = twins.setdefault(id(parameter), nn.Parameter(parameter.detach(), requires_grad=False))
+                    module._parameters[name] = twin
+        yield
+
+
+@contextmanager
+def lent(model: nn.Module) -> Iterator[None]:
+    """Put back whatever a run rebinds on a model's modules, and the random states; tensors are left as they are."""
+    modules = list(model.modules())
+    attributes = [dict(module.__dict__) for module in modules]
+    # The dictionaries that torch itself changes in place are put back by content as well.
+    contents = [
+        {key: value.copy() for key, value in module.__dict__.items() if isinstance(value, dict)} for module in modules
+    ]
+    states = torch.get_rng_state(), random.getstate()
+    numpy = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy else None
+    try:
         yield
     finally:
         for module, before, inner in zip(modules, attributes, contents, strict=True):

@@ -32,12 +32,14 @@ class Plan:
     """What is known of an op from its schema."""
 
     name: str
+    base: str
     nature: str
     remember: bool
     decompose: bool
     hidden: bool
     arguments: tuple[str, ...]
     writes: tuple[int, ...]
+    optional: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -95,12 +97,14 @@ def _plan(func: Any) -> Plan:
     nature = "view" if view else "pointwise" if torch.Tag.pointwise in tags else ""
     return Plan(
         name=name,
+        base=name.rpartition(".")[2].rstrip("_"),
         nature=nature,
         remember=not (mutates or aliases or tags & _UNSTABLE or name in BOUNDS),
         decompose=not mutates and _composite(func),
         hidden=name == "aten.detach" or name.startswith("profiler."),  # autograd's own bookkeeping, many times an op
         arguments=tuple(a.name for a in schema.arguments),
         writes=tuple(i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write),
+        optional=tuple(a.name for a in schema.arguments if str(a.type) == "Optional[Tensor]"),
     )
 
 
@@ -255,6 +259,9 @@ def _seen(
 ) -> Seen:
     named = (*zip(plan.arguments, args, strict=False), *kwargs.items())
     attributes = tuple((name, plain(value)) for name, value in named if value is not None and is_plain(value))
+    given = {name for name, value in named if value is not None}
+    without = tuple(name for name in plan.optional if name not in given)
+    attributes += (("without", without),) if without else ()
     return Seen(
         specs=tuple((tuple(t.shape), t.stride(), t.dtype) for t in outputs),
         several=not isinstance(result, torch.Tensor),

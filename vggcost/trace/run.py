@@ -20,8 +20,10 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 import vggcost
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.records import Arguments, InputRecord, ParamRecord, RunInfo, Trace
+from vggcost.trace.attention import Attention
 from vggcost.trace.borrow import borrowed, unwrapped
 from vggcost.trace.bounds import ASSUMABLE, Assumed, Constants, Unknowable
+from vggcost.trace.called import Called
 from vggcost.trace.explain import explain, unknowable
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
@@ -66,19 +68,18 @@ def trace_model(
     arguments = arguments or Arguments(run.inputs)
     real = run.device == "cpu"
     recorder = Recorder(model, remember and not real, assumed=Assumed(checked(assume)))
+    attention = Attention("auto", "cpu", recorder.within)
     loss = ""
     with borrowed(model, real=real), explained(model, run, arguments, recorder):
         passed, tensors = made(arguments, real)
         params = params_of(model)
         register(recorder, model, tensors)
         model.train(training)
-        with watched(recorder, training):
+        with watched(recorder, training), attention, Called(recorder, attention):
             output = model(*passed.args, **passed.kwargs)
             if training:
                 loss = train(recorder, output)
-    modules, ops, storages = recorder.records()
-    assumed = recorder.assumed.records()
-    return Trace(replace(run, loss=loss, versions=versions()), modules, ops, params, storages, assumed=assumed)
+    return trace_of(recorder, params, replace(run, loss=loss), attention)
 
 
 def ready(model: nn.Module) -> nn.Module:
@@ -152,7 +153,7 @@ def explained(model: nn.Module, run: RunInfo, arguments: Arguments, recorder: Re
     except Unknowable as stop:
         until = recorder.calls[-1].path if recorder is not None and recorder.calls else ""
         error = Stopped(unknowable(stop, model, run.title, until))
-        error.trace = partial(recorder, model, run) if recorder is not None else None
+        error.trace = trace_of(recorder, params_of(model), run) if recorder is not None else None
         raise error from stop
     except Exception as error:
         if _is_ours(error):
@@ -166,12 +167,17 @@ class Stopped(TraceError):
     trace: Trace | None = None
 
 
-def partial(recorder: Recorder, model: nn.Module, run: RunInfo) -> Trace:
-    """Freeze what was seen until a run stopped."""
+def trace_of(
+    recorder: Recorder, params: tuple[ParamRecord, ...], run: RunInfo, attention: Attention | None = None
+) -> Trace:
+    """Freeze what was seen, of a whole run or until it stopped."""
     modules, ops, storages = recorder.records()
     return Trace(
-        replace(run, versions=versions()), modules, ops, params_of(model), storages, assumed=recorder.assumed.records()
-    )
+        replace(run, versions=versions()), modules, ops, params, storages,
+        attention=tuple(sorted(attention.used)) if attention is not None else (),
+        assumed=recorder.assumed.records(),
+        functions=tuple(recorder.functions),
+    )  # fmt: skip
 
 
 @contextmanager
@@ -252,10 +258,11 @@ def params_of(model: nn.Module) -> tuple[ParamRecord, ...]:
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether the error comes from the code of this folder, other than where it runs torch's kernels."""
+    """Whether the error comes from the code of this folder, other than where it runs torch's own."""
     frames = traceback.extract_tb(error.__traceback__)
     here = Path(frames[-1].filename).parent == Path(__file__).parent
-    return here and all(frame.name != "_compute" for frame in frames)
+    passed_on = frames[-1].name in ("__torch_function__", "_attend")
+    return here and not passed_on and all(frame.name != "_compute" for frame in frames)
 
 
 def versions() -> tuple[tuple[str, str], ...]:

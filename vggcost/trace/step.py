@@ -23,7 +23,7 @@ from vggcost.trace.bounds import Assumed
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.recurrent import FusedLSTM
-from vggcost.trace.run import checked, explained, made, params_of, ready, register, train, versions, watched
+from vggcost.trace.run import checked, explained, made, params_of, ready, register, trace_of, train, watched
 from vggcost.units import did_you_mean
 
 __all__ = ["OPTIMIZERS", "trace_step"]
@@ -123,11 +123,7 @@ def trace_step(
             with watched(recorder, True), attention, FusedLSTM(step.device):
                 loss = _one(recorder, model, passed, optimizer, step.accumulate, names, criterion)
     assert recorder is not None
-    modules, ops, storages = recorder.records()
-    used = tuple(sorted(attention.used))
-    return Trace(
-        replace(run, loss=loss, versions=versions()), modules, ops, params, storages, used, recorder.assumed.records()
-    )
+    return trace_of(recorder, params, replace(run, loss=loss), attention)
 
 
 def _one(
