@@ -14,17 +14,19 @@ from vggcost.records import CostTable, LayerCost, Totals
 if TYPE_CHECKING:
     from vggcost._analyze import analyze
     from vggcost._memory import memory
+    from vggcost._register import register_cost
     from vggcost._stack import compare_stack
 
 __version__ = "0.1.0"
 
-__all__ = ["CostTable", "LayerCost", "Totals", "VggcostError", "__version__", "analyze", "compare_stack", "memory"]
+__all__ = ["CostTable", "LayerCost", "Totals", "VggcostError", "__version__", "analyze", "compare_stack", "memory", "register_cost"]
 
 
 _LAZY = {
     "analyze": "vggcost._analyze",
     "compare_stack": "vggcost._stack",
     "memory": "vggcost._memory",
+    "register_cost": "vggcost._register",
 }  # these import torch when they run
 
 

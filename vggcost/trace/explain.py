@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from vggcost.records import InputRecord
+from vggcost.trace.custom import Refusal
 from vggcost.units import exact, shape
 
 __all__ = ["explain"]
@@ -25,6 +26,8 @@ def explain(error: Exception, model: nn.Module, name: str, inputs: tuple[InputRe
     given = ", ".join(shape(i.shape[1:]) or "a scalar" for i in inputs)
     where = f"{name} on {given}"
     layer = paths.get(id(module)) or type(module if module is not None else model).__name__
+    if isinstance(error, Refusal):
+        return f"{where}: {layer} {error}"
     reason = _mismatch(module, x) if module is not None and x is not None else None
     if reason is None:
         text = " ".join(str(error).split()) or type(error).__name__

@@ -7,7 +7,8 @@ its nodes in the order of the forward pass, and the first call that saw a number
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +75,7 @@ class Recorder:
     calls: list[_Call] = field(default_factory=list)
     ops: list[OpRecord] = field(default_factory=list)
     storages: list[_Storage] = field(default_factory=list)
+    assumed: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._stack: list[int] = [OUTSIDE]
@@ -82,9 +84,24 @@ class Recorder:
         self._count: dict[str, int] = {}
         self._first: dict[str, int] = {}
         self._kept: list[Any] = []
+        self._muted = False
         self._paths: dict[int, list[str]] = {}
         for path, module in self.model.named_modules(remove_duplicate=False):
             self._paths.setdefault(id(module), []).append(path)
+
+    def assume(self, op: str, text: str) -> None:
+        """Note that something was taken for granted that depends on data."""
+        if not self._muted:
+            self.assumed.append((op, text))
+
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """Run something that is tried out, without a record of it."""
+        before, self._muted = self._muted, True
+        try:
+            yield
+        finally:
+            self._muted = before
 
     # Storages
 
@@ -135,6 +152,8 @@ class Recorder:
 
     def enter(self, module: nn.Module, args: Any) -> None:
         """Hook: a module's forward begins."""
+        if self._muted:
+            return
         parent = self._stack[-1]
         paths = self._paths.get(id(module))
         if paths is None:  # made during the run
@@ -156,6 +175,8 @@ class Recorder:
 
     def leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
         """Hook: a module's forward ends; after an exception too, when torch leaves the keyword arguments out."""
+        if self._muted:
+            return
         kwargs, output = rest if len(rest) == 2 else ({}, *rest)
         position = self._stack.pop()
         call = self.calls[position]
@@ -193,6 +214,8 @@ class Recorder:
             if result is not NotImplemented:
                 return result
         seen, tensors, result, outputs = run(plan, func, args, kwargs, self.remember)
+        if self._muted:
+            return result
         if self.scratch and plan.name in SCRATCH:
             now, nbytes = len(self.ops), SCRATCH[plan.name](*args)
             self.storages.append(_Storage(self._stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))

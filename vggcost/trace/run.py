@@ -20,7 +20,9 @@ import vggcost
 from vggcost.errors import InputError, TraceError
 from vggcost.records import ParamRecord, RunInfo, Trace
 from vggcost.trace.borrow import borrowed, unwrapped
+from vggcost.trace.custom import Refusal
 from vggcost.trace.explain import explain
+from vggcost.trace.higher import HigherOrder
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
 
@@ -104,7 +106,7 @@ def explained(model: nn.Module, run: RunInfo) -> Iterator[None]:
     except TraceError:
         raise
     except Exception as error:
-        if _is_ours(error):
+        if not isinstance(error, Refusal) and _is_ours(error):
             raise  # a mistake of vggcost's must not pass for one of the model's
         raise TraceError(explain(error, model, run.title, run.inputs)) from error
 
@@ -120,7 +122,7 @@ def watched(recorder: Recorder, training: bool) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model's warnings about data do not concern shapes
-            with torch.set_grad_enabled(training), saved, recorder.mode():
+            with torch.set_grad_enabled(training), saved, recorder.mode(), HigherOrder(recorder):
                 yield
     finally:
         for handle in handles:
