@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["CostTable", "LayerCost", "Totals", "VggcostError", "__version__", "analyze", "compare_stack", "memory", "register_cost"]
+__all__ = [
+    "CostTable",
+    "LayerCost",
+    "Totals",
+    "VggcostError",
+    "__version__",
+    "analyze",
+    "compare_stack",
+    "memory",
+    "register_cost",
+]
 
 
 _LAZY = {

@@ -133,21 +133,21 @@ _LAYER = "aten._transformer_encoder_layer_fwd"
 _METAL = "aten._scaled_dot_product_attention_math_for_mps"
 
 ATTENTION: dict[str, Callable[[OpRecord], int]] = {
-    **{name: attention_macs for name in (*_FUSED, _METAL)},
+    **dict.fromkeys((*_FUSED, _METAL), attention_macs),
     **{f"{name}_backward": attention_backward_macs for name in _FUSED},
     **{f"{name}_forward": packed_macs for name in _PACKED},
     **{f"{name}_backward": packed_backward_macs for name in _PACKED},
-    **{name: multi_head_macs for name in _FAST_PATHS},
+    **dict.fromkeys(_FAST_PATHS, multi_head_macs),
     _LAYER: encoder_layer_macs,
 }
 """MACs of each op."""
 
 SCORES: dict[str, Callable[[OpRecord], int]] = {
-    **{name: _scores for name in (*_FUSED, _METAL)},
+    **dict.fromkeys((*_FUSED, _METAL), _scores),
     **{f"{name}_backward": _scores_backward for name in _FUSED},
     **{f"{name}_forward": _packed_scores for name in _PACKED},
     **{f"{name}_backward": _packed_scores_backward for name in _PACKED},
-    **{name: _multi_head_scores for name in _FAST_PATHS},
+    **dict.fromkeys(_FAST_PATHS, _multi_head_scores),
     _LAYER: _encoder_layer_scores,
 }
 """How many scores the softmax inside each op sees."""

@@ -146,11 +146,6 @@ def tbc_macs(op: OpRecord) -> int:
     return prod(op.output_shapes[0]) * prod(op.input_shapes[1][:2])
 
 
-def tbc_backward_macs(op: OpRecord) -> int:
-    """MACs of its backward pass, which computes both gradients."""
-    return 2 * prod(op.input_shapes[0]) * prod(op.input_shapes[2][:2])
-
-
 def recurrent_macs(op: OpRecord) -> int:
     """MACs of a fused LSTM layer: at every step both weight matrices, `T·N·(4·H·I + 4·H·H)`.
 
@@ -203,17 +198,18 @@ _PACKED = (
 )
 
 MACS: dict[str, Callable[[OpRecord], int]] = {
-    **{name: conv_macs for name in _CONVOLUTIONS},
+    **dict.fromkeys(_CONVOLUTIONS, conv_macs),
     "aten.convolution_backward": conv_backward_macs,
     "aten.convolution_backward_overrideable": conv_backward_macs,
     "aten.conv_tbc": tbc_macs,
-    "aten.conv_tbc_backward": tbc_backward_macs,
-    **{f"aten.{name}": matmul_macs for name in ("mm", "bmm", "addmm", "baddbmm", "addbmm", "_addmm_activation")},
+    **{f"aten.{name}": matmul_macs for name in ("mm", "bmm", "_addmm_activation")},
+    **{f"aten.{name}": matmul_macs for name in ("addmm", "baddbmm", "addbmm", "addmm_", "baddbmm_", "addbmm_")},
     **{f"aten.{name}": matmul_macs for name in ("_int_mm", "_scaled_mm", "_scaled_mm_v2")},
     **{f"aten.{name}": grouped_macs for name in ("_grouped_mm", "_scaled_grouped_mm", "_scaled_grouped_mm_v2")},
-    **{name: linear_macs for name in _PACKED},
-    **{f"aten.{name}": vector_macs for name in ("mv", "addmv", "dot", "vdot")},
+    **dict.fromkeys(_PACKED, linear_macs),
+    **{f"aten.{name}": vector_macs for name in ("mv", "addmv", "addmv_", "dot", "vdot")},
     "aten.addr": outer_macs,
+    "aten.addr_": outer_macs,
     "aten._trilinear": trilinear_macs,
     "aten._euclidean_dist": distance_macs,
     "aten.affine_grid_generator": affine_grid_macs,
@@ -237,7 +233,7 @@ BIASED = frozenset(
 
 
 def _operands(op: OpRecord) -> tuple[Shape, Shape]:
-    first = _FIRST.get(op.op.removeprefix("aten."), 0)
+    first = _FIRST.get(op.op.removeprefix("aten.").rstrip("_"), 0)
     return op.input_shapes[first], op.input_shapes[first + 1]
 
 

@@ -68,7 +68,7 @@ _GROUPS: dict[str, str] = {
         fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask
         fake_quantize_per_tensor_affine_cachemask_backward fake_quantize_per_channel_affine_cachemask_backward
         _fake_quantize_per_tensor_affine_cachemask_tensor_qparams quantize_per_tensor quantize_per_channel
-        dequantize complex polar
+        dequantize _fused_moving_avg_obs_fq_helper complex polar
     """,
     "reduce": """
         all any amax amin aminmax count_nonzero cummax cummin cumprod cumsum cumsum_ linalg_vector_norm

@@ -12,7 +12,7 @@ from math import ceil, log2, prod
 from vggcost.cost.attention import ATTENTION, SCORES
 from vggcost.records import OpRecord, Shape
 
-__all__ = ["accumulate", "cell", "distance", "fft", "inside", "interpolate", "loss", "lookup", "region", "sort"]
+__all__ = ["accumulate", "cell", "distance", "fft", "inside", "interpolate", "lookup", "loss", "region", "sort"]
 
 
 def fft(op: OpRecord) -> int:
@@ -153,7 +153,7 @@ _SAMPLE_BACKWARD = 2 * 4
 
 
 def region(op: OpRecord) -> int:
-    """torchvision's ops on boxes; where the work depends on a box, it is taken to be as large as the map.
+    """Ops of torchvision on boxes; where the work depends on a box, it is taken to be as large as the map.
 
     RoI Align: `sampling_ratio²` bilinear samples and their sum for each output element (7 + 1 each), 8 for
     each backward; RoI pooling one comparison (or addition) for each element of the box; backward one for

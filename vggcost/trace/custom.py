@@ -10,16 +10,11 @@ from typing import Any
 
 import torch
 
-__all__ = ["SHAPES", "Refusal", "missing", "register"]
+__all__ = ["SHAPES", "Refusal", "missing"]
 
 
 class Refusal(Exception):
     """What a layer does that cannot be counted, and what to do instead; the trace says which layer."""
-
-
-def register(name: str, shape: Callable[..., Any]) -> None:
-    """Remember how an op's outputs look; a second call for the same op replaces the first."""
-    SHAPES[name] = shape
 
 
 def missing(func: Any, error: Exception) -> bool:
@@ -51,6 +46,11 @@ def _int4_mm(x: torch.Tensor, packed: torch.Tensor, *rest: Any) -> torch.Tensor:
     return x.new_empty(x.shape[0], packed.shape[0] * 8)
 
 
+def _packed_linear(x: torch.Tensor, packed: Any, *rest: Any) -> torch.Tensor:
+    """Weights that torch.ao has packed: they tell their shape."""
+    return x.new_empty(*x.shape[:-1], packed.unpack()[0].shape[0])
+
+
 SHAPES: dict[str, Callable[..., Any]] = {
     "aten._ctc_loss": _ctc_loss,
     "aten._ctc_loss_backward": _like_second,
@@ -58,5 +58,7 @@ SHAPES: dict[str, Callable[..., Any]] = {
     "aten.multilabel_margin_loss_backward": _like_second,
     "aten.fractional_max_pool3d_backward": _like_second,
     "aten._weight_int4pack_mm": _int4_mm,
+    "quantized.linear_dynamic": _packed_linear,
+    "quantized.linear_relu_dynamic": _packed_linear,
 }
 """A rule for each op, by its name."""

@@ -36,9 +36,7 @@ def flex_attention(
     if not query.is_meta:
         from torch._higher_order_ops.flex_attention import math_attention
 
-        return math_attention(  # type: ignore[no-any-return]
-            query, key, value, score_mod, block_mask, scale, kernel_options, *rest, **options
-        )
+        return math_attention(query, key, value, score_mod, block_mask, scale, kernel_options, *rest, **options)
     _define()
     out, sums = torch.ops.vggcost.flex_attention(query, key, value)
     largest = torch.empty_like(sums) if kernel_options.get("OUTPUT_MAX") else sums.new_empty(0)
@@ -74,24 +72,28 @@ def meta_masks() -> Iterator[None]:
         del mask.kv_num_blocks
 
 
+_FORWARD = "flex_attention(Tensor query, Tensor key, Tensor value) -> (Tensor, Tensor)"
+_BACKWARD = (
+    "flex_attention_backward(Tensor grad, Tensor query, Tensor key, Tensor value, Tensor out, Tensor sums) "
+    "-> (Tensor, Tensor, Tensor)"
+)
+
+
 @cache
 def _define() -> torch.library.Library:
     """Define the ops, once a process; they live as long as what is returned."""
-    library = torch.library.Library("vggcost", "DEF")
-    library.define("flex_attention(Tensor query, Tensor key, Tensor value) -> (Tensor, Tensor)")
-    library.define(
-        "flex_attention_backward(Tensor grad, Tensor query, Tensor key, Tensor value, Tensor out, Tensor sums) "
-        "-> (Tensor, Tensor, Tensor)"
-    )
-    library.impl("flex_attention", _forward, "Meta")
-    library.impl("flex_attention_backward", _backward, "Meta")
+    library = torch.library.Library("vggcost", "DEF")  # type: ignore[no-untyped-call]
+    for schema, kernel in ((_FORWARD, _forward), (_BACKWARD, _backward)):
+        library.define(schema)  # type: ignore[no-untyped-call]
+        library.impl(schema.partition("(")[0], kernel, "Meta")  # type: ignore[no-untyped-call]
     torch.library.register_autograd("vggcost::flex_attention", _gradients, setup_context=_keep, lib=library)
     return library
 
 
 def _forward(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     shape = (*query.shape[:3], value.shape[3])
-    order = sorted(range(4), key=lambda axis: -query.stride(axis))  # laid out as the query is
+    strides: tuple[int, ...] = query.stride()
+    order = sorted(range(4), key=lambda axis: -strides[axis])  # laid out as the query is
     out = query.new_empty([shape[axis] for axis in order]).permute([order.index(axis) for axis in range(4)])
     return out, query.new_empty(query.shape[:3], dtype=torch.float32)
 

@@ -40,11 +40,13 @@ class HigherOrder:
         original, recorder = self._call, self.recorder
 
         def call(op: HigherOrderOperator, /, *args: Any, **kwargs: Any) -> Any:
-            run = RUNS.get(op.name())
-            return original(op, *args, **kwargs) if run is None else run(recorder, *args, **kwargs)
+            run = RUNS.get(op.name())  # type: ignore[no-untyped-call]
+            if run is not None:
+                return run(recorder, *args, **kwargs)
+            return original(op, *args, **kwargs)  # type: ignore[no-untyped-call]
 
         HigherOrderOperator.__call__ = call  # type: ignore[method-assign]
-        torch.compile = self._compiled  # type: ignore[assignment]
+        torch.compile = self._compiled
         if "torch._dynamo" in sys.modules:
             self._run_eagerly()
         if FLEX in sys.modules:
@@ -62,7 +64,7 @@ class HigherOrder:
     def _run_eagerly(self) -> None:
         if not self._eager:
             self._eager = True
-            self._stack.enter_context(torch.compiler.set_stance("force_eager"))  # type: ignore[no-untyped-call]
+            self._stack.enter_context(torch.compiler.set_stance("force_eager"))
 
 
 def _known(value: Any) -> bool:
@@ -129,10 +131,10 @@ def _stacked(values: Sequence[Any]) -> Any:
 
 
 def _associative_scan(recorder: Recorder, combine: Any, xs: Sequence[torch.Tensor], others: Sequence[Any] = ()) -> Any:
-    """torch's own tree of combinations, each over half of the steps at once."""
+    """The tree of combinations that torch makes, each over half of the steps at once."""
     from torch._higher_order_ops.associative_scan import generic_associative_scan
 
-    leaves = generic_associative_scan(combine, xs, additional_inputs=tuple(others))
+    leaves = generic_associative_scan(combine, xs, additional_inputs=tuple(others))  # type: ignore[no-untyped-call]
     spec = getattr(combine, "keywords", {}).get("spec")
     return leaves if spec is None else pytree.tree_unflatten(leaves, spec)
 

@@ -18,7 +18,7 @@ from vggcost.trace.custom import SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
 
-__all__ = ["SCRATCH", "Plan", "Seen", "is_plain", "plain", "plan_of", "run", "tensors_in"]
+__all__ = ["SCRATCH", "Plan", "Seen", "is_plain", "plain", "plan_of", "register_shape", "run", "tensors_in"]
 
 FUSED = {"aten.mkldnn_rnn_layer": forward_rule, "aten.mkldnn_rnn_layer_backward": backward_rule}
 SCRATCH = {"aten.mkldnn_rnn_layer": forward_scratch, "aten.mkldnn_rnn_layer_backward": backward_scratch}
@@ -128,6 +128,13 @@ def run(
     if remember and plan.remember and len(_memory) < _LIMIT and _repeatable(tensors, result, outputs):
         _memory[signature] = seen
     return seen, tensors, result, outputs
+
+
+def register_shape(name: str, shape: Callable[..., Any]) -> None:
+    """Say how the outputs of an op look; a second call for the same op replaces the first."""
+    SHAPES[name] = shape
+    for signature in [s for s in _memory if plan_of(s[0]).name == name]:
+        del _memory[signature]
 
 
 def is_plain(value: Any) -> bool:
