@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.ops import BOTH, First, Looked, Of, Self, meta, run
+from tests.ops import First, Looked, Of, Self, meta, run
 from vggcost import VggcostError
 from vggcost.cost import convention
 from vggcost.cost.macs import macs_of
