@@ -41,7 +41,17 @@ def test_public_names_exist_and_examples_are_true(name: str) -> None:
 
 
 def test_the_public_names() -> None:
-    names = {"CostTable", "LayerCost", "Totals", "VggcostError", "__version__", "analyze", "compare_stack", "memory"}
+    names = {
+        "CostTable",
+        "LayerCost",
+        "Totals",
+        "VggcostError",
+        "__version__",
+        "analyze",
+        "compare_stack",
+        "memory",
+        "register_cost",
+    }
     assert set(vggcost.__all__) == names
     for name in vggcost.__all__:
         assert getattr(vggcost, name) is not None

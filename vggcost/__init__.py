@@ -14,6 +14,7 @@ from vggcost.records import CostTable, LayerCost, Totals
 if TYPE_CHECKING:
     from vggcost._analyze import analyze
     from vggcost._memory import memory
+    from vggcost._register import register_cost
     from vggcost._stack import compare_stack
     from vggcost._verify import verify
 
@@ -28,6 +29,7 @@ __all__ = [
     "analyze",
     "compare_stack",
     "memory",
+    "register_cost",
     "verify",
 ]
 
@@ -37,6 +39,7 @@ _LAZY = {
     "compare_stack": "vggcost._stack",
     "memory": "vggcost._memory",
     "verify": "vggcost._verify",
+    "register_cost": "vggcost._register",
 }  # these import torch when they run
 
 

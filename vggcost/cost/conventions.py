@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vggcost.cost.custom import own_conventions
 from vggcost.cost.functions import NOTHING
+from vggcost.cost.own import own_conventions
 from vggcost.errors import ConventionError
 from vggcost.records import Convention
 from vggcost.units import did_you_mean
@@ -66,14 +66,27 @@ CONVENTIONS: dict[str, Convention] = {
             "(ReLU, addition, power, …), 1 per input element of a reduction, pooling by its window (k·k − 1 "
             "comparisons for max, k·k for average), normalisation 2 per element in inference for BatchNorm and 8 "
             "otherwise (6 without scale and shift), softmax 5, LRN by the elementwise ops and the average pool that "
-            "it is made of; backward: pooling 1, softmax 4, normalisation 10 per element; moving data 0."
+            "it is made of, interpolation 2·taps − 1 per output element (7 bilinear), a Fourier transform 5·N·log2 N "
+            "(half that for a real one), losses 3 per element; backward: pooling 1, softmax 4, normalisation 10 per "
+            "element; moving data 0."
         ),
         bias=True,
         prices=_prices(
             activation="one",
             elementwise="one",
             reduce="one per input",
-            loss="one",
+            loss="loss",
+            sort="comparisons of a sort",
+            accumulate="one per addition",
+            lookup="one per element read",
+            interpolate="taps",
+            fft="transform",
+            distance="pairs",
+            region="regions",
+            cell="gates",
+            cross="three",
+            fused="inside",
+            stated="stated",
             max_pool="comparisons",
             avg_pool="window",
             adaptive_pool="one per input",

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from vggcost.records import OpRecord
+from vggcost.cost.attention import ATTENTION, attention_macs
+from vggcost.cost.custom import stated_macs
+from vggcost.records import OpRecord, Shape
 from vggcost.units import exact, product
 
-__all__ = ["MACS", "macs_of", "working_of"]
+__all__ = ["BIASED", "MACS", "macs_of", "working_of"]
 
 
 def conv_macs(op: OpRecord) -> int:
@@ -46,20 +48,43 @@ def conv_backward_macs(op: OpRecord) -> int:
 
 
 def matmul_macs(op: OpRecord) -> int:
-    """MACs of `(…, M, K) @ (…, K, N)`: the last two operands of mm, bmm, addmm, baddbmm, addbmm.
+    """MACs of `(…, M, K) @ (…, K, N)`: the operands of mm, bmm, addmm, baddbmm, addbmm.
 
     Source: definition of the matrix product.
 
     Example:
         fc8 of VGG-16: 1·4,096·1,000 = 4,096,000.
     """
-    a, b = op.input_shapes[-2:]
+    a, b = _operands(op)
     return prod(a) * b[-1]
 
 
+def grouped_macs(op: OpRecord) -> int:
+    """MACs of a grouped product, as of a mixture of experts: each token meets one expert's weights.
+
+    `(T, D)` by `(E, D, F)`, the tokens split over the experts: `T·D·F`, however they are split; likewise
+    where the split axis is another. Two batches of matrices are `E·M·K·N`.
+
+    Source: Shazeer et al. 2017, arXiv:1701.06538, section 2.
+
+    Example:
+        32 tokens of 16 over 4 experts of 16 by 24: 32·16·24 = 12,288.
+    """
+    a, b = _operands(op)
+    return prod(a[-2:]) * b[-1] * (a[0] if len(a) == len(b) == 3 else 1)
+
+
+def linear_macs(op: OpRecord) -> int:
+    """MACs of `(…, K)` by weights in any packing: every output element takes K products.
+
+    Source: definition of the matrix product.
+    """
+    return prod(op.output_shapes[0]) * op.input_shapes[0][-1]
+
+
 def vector_macs(op: OpRecord) -> int:
-    """MACs of a matrix-vector or dot product: one per element of its next-to-last operand."""
-    return prod(op.input_shapes[-2])
+    """MACs of a matrix-vector or dot product: one per element of its first operand."""
+    return prod(_operands(op)[0])
 
 
 def outer_macs(op: OpRecord) -> int:
@@ -67,26 +92,58 @@ def outer_macs(op: OpRecord) -> int:
     return prod(op.output_shapes[0])
 
 
-def attention_macs(op: OpRecord) -> int:
-    """MACs of scaled-dot-product attention: `Q·Kᵀ` and the weighted sum of `V`, in full.
+def trilinear_macs(op: OpRecord) -> int:
+    """MACs of nn.Bilinear, `y_o = Σ_ij x1_i·W_oij·x2_j`: one per weight and row, `N·O·I·J`; its gradients alike.
 
-    `B·heads·T·S·(E + E_v)`; a causal mask is not taken off.
+    The size of the product that all three operands broadcast to; `expand1`, `expand2` and `expand3` name
+    the axes that each of them lacks.
 
-    Source: Vaswani et al. 2017, arXiv:1706.03762, equation 1.
+    Source: torch.nn.Bilinear; pytorch, aten/src/ATen/native/Linear.cpp, _trilinear.
+
+    Example:
+        2 rows of 3 and of 4 to 5 outputs: 2·5·3·4 = 120.
     """
-    q, k, v = op.input_shapes[:3]
-    return prod(q[:-1]) * k[-2] * (q[-1] + v[-1])
+    whole: list[int] = []
+    for shape, lacking in zip(op.input_shapes[:3], ("expand1", "expand2", "expand3"), strict=True):
+        sizes = list(shape)
+        for axis in sorted(op.get(lacking, ())):
+            sizes.insert(axis, 1)
+        whole = [max(pair) for pair in zip(whole or sizes, sizes, strict=True)]
+    return prod(whole)
 
 
-def attention_backward_macs(op: OpRecord) -> int:
-    """MACs of the fused backward pass: scores again, then the gradients of V, P, Q and K.
+def distance_macs(op: OpRecord) -> int:
+    """MACs of Euclidean distances by a product: `|a|² − 2·a·b + |b|²` as one of `(P, D + 2)` and `(D + 2, R)`.
 
-    `B·heads·T·S·(3·E + 2·E_v)`.
-
-    Source: Dao et al. 2022, arXiv:2205.14135, algorithm 4.
+    Source: pytorch, aten/src/ATen/native/Distance.cpp, _euclidean_dist.
     """
-    _, q, k, v = op.input_shapes[:4]
-    return prod(q[:-1]) * k[-2] * (3 * q[-1] + 2 * v[-1])
+    return prod(op.output_shapes[0]) * (op.input_shapes[0][-1] + 2)
+
+
+def affine_grid_macs(op: OpRecord) -> int:
+    """MACs of F.affine_grid: each of the `N·H·W` positions by the image's `(d, d + 1)` matrix.
+
+    Source: Jaderberg et al. 2015, arXiv:1506.02025, equation 1.
+    """
+    return prod(op.output_shapes[0]) * op.input_shapes[0][-1]
+
+
+def deformable_macs(op: OpRecord) -> int:
+    """MACs of a deformable convolution: a convolution of the sampled values; sampling is no product.
+
+    Source: Dai et al. 2017, arXiv:1703.06211, equation 2.
+    """
+    return prod(op.output_shapes[0]) * prod(op.input_shapes[1][1:])
+
+
+def deformable_backward_macs(op: OpRecord) -> int:
+    """MACs of its backward pass: a forward's worth for the sampled values, another for the weights."""
+    return 2 * prod(op.input_shapes[0]) * prod(op.input_shapes[2][1:])
+
+
+def tbc_macs(op: OpRecord) -> int:
+    """MACs of torch.conv_tbc, whose filters are `(k, C_in, C_out)`."""
+    return prod(op.output_shapes[0]) * prod(op.input_shapes[1][:2])
 
 
 def recurrent_macs(op: OpRecord) -> int:
@@ -103,33 +160,96 @@ def recurrent_backward_macs(op: OpRecord) -> int:
     return 2 * recurrent_macs(op)
 
 
-_ATTENTION = (
-    "flash_attention",
-    "efficient_attention",
-    "cudnn_attention",
-    "fused_attention_overrideable",
-    "flash_attention_for_cpu",
+def cudnn_recurrent_macs(op: OpRecord) -> int:
+    """MACs of a whole recurrent net in one op: at every step every weight matrix once.
+
+    Source: torch.nn.LSTM, GRU, RNN; the matrices are the inputs of two dimensions.
+    """
+    x, *others = op.input_shapes
+    return x[0] * x[1] * sum(prod(shape) for shape in others if len(shape) == 2)
+
+
+_CONVOLUTIONS = (
+    "aten.convolution",
+    "aten._convolution",
+    "aten.cudnn_convolution",
+    "aten.mkldnn_convolution",
+    "aten.convolution_overrideable",
+    "aten._conv_depthwise2d",
+    "mkldnn._convolution_pointwise",
+)
+_FIRST = {"addmm": 1, "baddbmm": 1, "addbmm": 1, "_addmm_activation": 1, "addmv": 1}
+"""Where the operands begin, for ops that add something to the product."""
+_PACKED = (
+    "aten.linear",
+    "aten.matmul",
+    "aten.mkldnn_linear",
+    "aten._weight_int8pack_mm",
+    "aten._weight_int4pack_mm",
+    "aten._weight_int4pack_mm_for_cpu",
+    "aten._weight_int4pack_mm_with_scales_and_zeros",
+    "aten._dyn_quant_matmul_4bit",
+    "aten._mixed_dtypes_linear",
+    "mkldnn._linear_pointwise",
+    "quantized.linear",
+    "quantized.linear_relu",
+    "quantized.linear_dynamic",
+    "quantized.linear_relu_dynamic",
 )
 
 MACS: dict[str, Callable[[OpRecord], int]] = {
-    "aten.convolution": conv_macs,
-    "aten._convolution": conv_macs,
-    "aten.cudnn_convolution": conv_macs,
+    **dict.fromkeys(_CONVOLUTIONS, conv_macs),
     "aten.convolution_backward": conv_backward_macs,
-    **{f"aten.{name}": matmul_macs for name in ("mm", "bmm", "addmm", "baddbmm", "addbmm", "_addmm_activation")},
-    **{f"aten.{name}": vector_macs for name in ("mv", "addmv", "dot", "vdot")},
+    "aten.convolution_backward_overrideable": conv_backward_macs,
+    "aten.conv_tbc": tbc_macs,
+    **{f"aten.{name}": matmul_macs for name in ("mm", "bmm", "_addmm_activation")},
+    **{f"aten.{name}": matmul_macs for name in ("addmm", "baddbmm", "addbmm", "addmm_", "baddbmm_", "addbmm_")},
+    **{f"aten.{name}": matmul_macs for name in ("_int_mm", "_scaled_mm", "_scaled_mm_v2")},
+    **{f"aten.{name}": grouped_macs for name in ("_grouped_mm", "_scaled_grouped_mm", "_scaled_grouped_mm_v2")},
+    **dict.fromkeys(_PACKED, linear_macs),
+    **{f"aten.{name}": vector_macs for name in ("mv", "addmv", "addmv_", "dot", "vdot")},
     "aten.addr": outer_macs,
+    "aten.addr_": outer_macs,
+    "aten._trilinear": trilinear_macs,
+    "aten._euclidean_dist": distance_macs,
+    "aten.affine_grid_generator": affine_grid_macs,
+    "torchvision.deform_conv2d": deformable_macs,
+    "torchvision._deform_conv2d_backward": deformable_backward_macs,
     "aten.mkldnn_rnn_layer": recurrent_macs,
     "aten.mkldnn_rnn_layer_backward": recurrent_backward_macs,
-    **{f"aten._scaled_dot_product_{name}": attention_macs for name in _ATTENTION},
-    **{f"aten._scaled_dot_product_{name}_backward": attention_backward_macs for name in _ATTENTION},
+    "aten._cudnn_rnn": cudnn_recurrent_macs,
+    **ATTENTION,
 }
+"""MACs of each op of torch's and torchvision's that has any."""
+
+BIASED = frozenset(
+    (
+        *_CONVOLUTIONS,
+        *(f"aten.{name}" for name in ("addmm", "baddbmm", "addbmm", "_addmm_activation", "addmv", "addr")),
+        *("aten.linear", "aten.mkldnn_linear", "mkldnn._linear_pointwise", "aten.conv_tbc"),
+    )
+)
+"""Ops whose third tensor, if they have one, means that something is added to every element of the product."""
+
+
+def _operands(op: OpRecord) -> tuple[Shape, Shape]:
+    first = _FIRST.get(op.op.removeprefix("aten.").rstrip("_"), 0)
+    return op.input_shapes[first], op.input_shapes[first + 1]
 
 
 def macs_of(op: OpRecord) -> int:
-    """Return an op's multiply-accumulates; 0 for an op that has none."""
+    """Return an op's multiply-accumulates; 0 for an op that has none.
+
+    One of complex numbers, `(a + b·i)·(c + d·i)` added to a sum, is four of real ones: four products, and
+    the four additions that go with them. (torch composes a complex convolution of three real ones.)
+
+    Source: definition of the complex product; Gauss's three for the convolution: pytorch,
+    aten/src/ATen/native/Convolution.cpp, complex_convolution.
+    """
     formula = MACS.get(op.op)
-    return formula(op) if formula else 0
+    if formula is None:
+        return stated_macs(op)
+    return formula(op) * (4 if op.get("complex") else 1)
 
 
 def working_of(op: OpRecord) -> str:
@@ -138,12 +258,14 @@ def working_of(op: OpRecord) -> str:
     Sizes of 1 at the front (a batch of one) are left out.
     """
     total = exact(macs_of(op))
-    if op.op in ("aten.convolution", "aten._convolution", "aten.cudnn_convolution"):
+    if op.get("complex"):
+        return total
+    if op.op in _CONVOLUTIONS:
         x, weight = op.input_shapes[:2]
         batch, channels, *sizes = x if op.get("transposed") else op.output_shapes[0]
         return f"{_leading((batch, *sizes, channels))}·({product((*weight[2:], weight[1]))}) = {total}"
     if MACS.get(op.op) is matmul_macs:
-        a, b = op.input_shapes[-2:]
+        a, b = _operands(op)
         return f"{_leading((*a, b[-1]))} = {total}"
     if MACS.get(op.op) is attention_macs:
         q, k, v = op.input_shapes[:3]

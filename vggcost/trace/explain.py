@@ -13,6 +13,7 @@ from torch import nn
 
 from vggcost.records import Arguments, InputRecord, RunInfo
 from vggcost.trace.bounds import Unknowable
+from vggcost.trace.custom import Refusal
 from vggcost.units import described, exact, shape
 
 __all__ = ["explain", "unknowable"]
@@ -51,6 +52,8 @@ def explain(error: Exception, model: nn.Module, run: RunInfo, arguments: Argumen
     module, x = _innermost(error.__traceback__)
     paths = {id(m): path for path, m in model.named_modules()}
     layer = paths.get(id(module)) or type(module if module is not None else model).__name__
+    if isinstance(error, Refusal):
+        return f"{where}: {layer} {error}"
     reason = None
     if module is not None and x is not None:
         reason = _wrong_dtype(module, x, arguments) or _mismatch(module, x)

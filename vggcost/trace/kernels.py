@@ -16,10 +16,11 @@ from torch import nn
 
 from vggcost.load.meta import to_meta
 from vggcost.trace.bounds import BOUNDS, CONSTANTS, FOLLOWED, INDEXED, MASKS, Assumed, small, without_masks
+from vggcost.trace.custom import SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
 
-__all__ = ["SCRATCH", "Plan", "Seen", "is_plain", "plain", "plan_of", "run", "tensors_in"]
+__all__ = ["SCRATCH", "Plan", "Seen", "is_plain", "plain", "plan_of", "register_shape", "run", "tensors_in"]
 
 FUSED = {"aten.mkldnn_rnn_layer": forward_rule, "aten.mkldnn_rnn_layer_backward": backward_rule}
 SCRATCH = {"aten.mkldnn_rnn_layer": forward_scratch, "aten.mkldnn_rnn_layer_backward": backward_scratch}
@@ -181,6 +182,13 @@ def _placed(
     return args, kwargs
 
 
+def register_shape(name: str, shape: Callable[..., Any]) -> None:
+    """Say how the outputs of an op look; a second call for the same op replaces the first."""
+    SHAPES[name] = shape
+    for signature in [s for s in _memory if plan_of(s[0]).name == name]:
+        del _memory[signature]
+
+
 def is_plain(value: Any) -> bool:
     """Whether a value is plain data, and no tensor or object of torch."""
     if isinstance(value, (list, tuple)):
@@ -197,6 +205,8 @@ def _signature(value: Any, tensors: list[torch.Tensor]) -> Any:
     """Make a hashable key of nested arguments, collecting the tensors in order."""
     kind = type(value)
     if kind in _PLAIN_TYPES or isinstance(value, torch.Tensor):
+        if value.layout is not torch.strided or value.is_nested:
+            raise Refusal(f"takes a {_layout(value)} tensor; only dense ones can be counted: {_DENSE[value.is_nested]}")
         tensors.append(value)
         return (value.shape, value.stride(), value.dtype, value.device.type)
     if kind is tuple or kind is list:
@@ -210,6 +220,16 @@ def _signature(value: Any, tensors: list[torch.Tensor]) -> Any:
     return kind, value  # 1, 1.0 and True are different arguments
 
 
+_DENSE = {
+    False: "convert it first (tensor.to_dense(), sparse=False in an embedding)",
+    True: "pad it first (torch.nested.to_padded_tensor, enable_nested_tensor=False in nn.TransformerEncoder)",
+}
+
+
+def _layout(tensor: torch.Tensor) -> str:
+    return "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.").replace("_", " ")
+
+
 def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     tensors = [a for a in args if isinstance(a, torch.Tensor)]
     if all(type(t) in _PLAIN_TYPES and t.is_meta for t in tensors):
@@ -220,7 +240,23 @@ def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
         if specs is not None:
             made = tuple(None if spec is None else _empty(spec) for spec in specs)
             return made[0] if len(made) == 1 else made
-    return func(*args, **kwargs)
+        shape = SHAPES.get(plan.name)
+        if shape is not None and tensors_in((args, kwargs)):
+            return shape(*args, **kwargs)
+    try:
+        return func(*args, **kwargs)
+    except (NotImplementedError, RuntimeError) as error:
+        kind = next((kind for kind in ("sparse", "nested") if kind in plan.name), "")
+        if kind:
+            raise Refusal(
+                f"makes a {kind} tensor ({plan.name}); only dense ones can be counted: {_DENSE[kind == 'nested']}"
+            ) from error
+        if missing(func, error) and any(t.is_meta for t in tensors_in((args, kwargs))):
+            raise Refusal(
+                f"uses {plan.name.replace('.', '::', 1)}, which has no rule for the shape of its output; give one with "
+                "vggcost.register_cost(op, shape=…) or torch.library.register_fake"
+            ) from error
+        raise
 
 
 def _by_rule(rule: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -257,11 +293,19 @@ def _seen(
     result: Any,
     outputs: list[torch.Tensor],
 ) -> Seen:
+    for tensor in outputs:
+        if tensor.layout is not torch.strided or tensor.is_nested:
+            raise Refusal(
+                f"makes a {_layout(tensor)} tensor ({plan.name}); only dense ones can be counted: "
+                f"{_DENSE[tensor.is_nested]}"
+            )
     named = (*zip(plan.arguments, args, strict=False), *kwargs.items())
     attributes = tuple((name, plain(value)) for name, value in named if value is not None and is_plain(value))
     given = {name for name, value in named if value is not None}
     without = tuple(name for name in plan.optional if name not in given)
     attributes += (("without", without),) if without else ()
+    if any(t.is_complex() for t in tensors):
+        attributes += (("complex", True),)
     return Seen(
         specs=tuple((tuple(t.shape), t.stride(), t.dtype) for t in outputs),
         several=not isinstance(result, torch.Tensor),

@@ -99,9 +99,24 @@ class Recorder:
         self._count: dict[str, int] = {}
         self._first: dict[str, int] = {}
         self._kept: list[Any] = []
+        self._muted = False
         self._paths: dict[int, list[str]] = {}
         for path, module in self.model.named_modules(remove_duplicate=False):
             self._paths.setdefault(id(module), []).append(path)
+
+    def assume(self, op: str, text: str) -> None:
+        """Note that something was taken for granted that depends on data."""
+        if not self._muted:
+            self.assumed.note(op, text)
+
+    @contextmanager
+    def muted(self) -> Iterator[None]:
+        """Run something that is tried out, without a record of it."""
+        before, self._muted = self._muted, True
+        try:
+            yield
+        finally:
+            self._muted = before
 
     # Storages
 
@@ -154,6 +169,8 @@ class Recorder:
         """Hook: a module's forward begins."""
         self._outer.append(self.function)
         self.function = None
+        if self._muted:
+            return
         parent = self._stack[-1]
         paths = self._paths.get(id(module))
         if paths is None:  # made during the run
@@ -175,8 +192,10 @@ class Recorder:
 
     def leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
         """Hook: a module's forward ends; after an exception too, when torch leaves the keyword arguments out."""
-        kwargs, output = rest if len(rest) == 2 else ({}, *rest)
         self.function = self._outer.pop()
+        if self._muted:
+            return
+        kwargs, output = rest if len(rest) == 2 else ({}, *rest)
         position = self._stack.pop()
         call = self.calls[position]
         if call.outputs:  # recomputed
@@ -235,6 +254,8 @@ class Recorder:
             if result is not NotImplemented:
                 return result
         seen, tensors, result, outputs = run(plan, func, args, kwargs, self.remember, self.assumed)
+        if self._muted:
+            return result
         if self.scratch and plan.name in SCRATCH:
             now, nbytes = len(self.ops), SCRATCH[plan.name](*args)
             self.storages.append(_Storage(self._stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))

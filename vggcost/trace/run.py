@@ -24,7 +24,9 @@ from vggcost.trace.attention import Attention
 from vggcost.trace.borrow import borrowed, unwrapped
 from vggcost.trace.bounds import ASSUMABLE, Assumed, Constants, Unknowable
 from vggcost.trace.called import Called
+from vggcost.trace.custom import Refusal
 from vggcost.trace.explain import explain, unknowable
+from vggcost.trace.higher import HigherOrder
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
 from vggcost.units import did_you_mean
@@ -156,7 +158,7 @@ def explained(model: nn.Module, run: RunInfo, arguments: Arguments, recorder: Re
         error.trace = trace_of(recorder, params_of(model), run) if recorder is not None else None
         raise error from stop
     except Exception as error:
-        if _is_ours(error):
+        if not isinstance(error, Refusal) and _is_ours(error):
             raise  # a mistake of vggcost's must not pass for one of the model's
         raise TraceError(explain(error, model, run, arguments)) from error
 
@@ -191,7 +193,7 @@ def watched(recorder: Recorder, training: bool) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model's warnings about data do not concern shapes
-            with torch.set_grad_enabled(training), saved, recorder.mode(), Constants():
+            with torch.set_grad_enabled(training), saved, recorder.mode(), Constants(), HigherOrder(recorder):
                 yield
     finally:
         for handle in handles:

@@ -161,11 +161,14 @@ def _max_pool2d(
 _SILENT = (None, False, torch.preserve_format)  # options that change nothing
 
 
+def _silent(options: dict[str, Any]) -> bool:
+    """Whether options change nothing; `out=` does."""
+    return all(not isinstance(value, torch.Tensor) and value in _SILENT for value in options.values())
+
+
 def _like(x: torch.Tensor, *rest: Any, **options: Any) -> tuple[Spec, ...] | None:
     """An op of one tensor whose output looks like it: softmax, dropout's masks, ReLU, multiplication by a number."""
-    if any(isinstance(value, (torch.Tensor, complex)) for value in rest) or any(
-        v not in _SILENT for v in options.values()
-    ):
+    if any(isinstance(value, (torch.Tensor, complex)) for value in rest) or not _silent(options):
         return None
     return ((tuple(x.shape), x.stride(), x.dtype),) if _plain(x) else None
 
@@ -183,7 +186,7 @@ def _softmax_backward(
 
 def _pair(a: Any, b: Any, **options: Any) -> tuple[Spec, ...] | None:
     """Arithmetic of two tensors of the same looks, or of a tensor and a number."""
-    if not isinstance(a, torch.Tensor) or any(v not in _SILENT for v in options.values()):
+    if not isinstance(a, torch.Tensor) or not _silent(options):
         return None
     if isinstance(b, torch.Tensor) and (b.shape != a.shape or b.stride() != a.stride() or b.dtype is not a.dtype):
         return None

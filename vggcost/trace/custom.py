@@ -1,0 +1,64 @@
+"""Output shapes of ops that have no kernel for meta tensors: torch's own few, and those of the user.
+
+The rules have the signature of the op and return what it returns, on meta.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+__all__ = ["SHAPES", "Refusal", "missing"]
+
+
+class Refusal(Exception):
+    """What a layer does that cannot be counted, and what to do instead; the trace says which layer."""
+
+
+def missing(func: Any, error: Exception) -> bool:
+    """Whether an op failed for want of a kernel for meta tensors, which torch says in several ways."""
+    if isinstance(error, NotImplementedError):
+        return not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "Meta")
+    return func.namespace not in ("aten", "prims") and "no fake impl registered" in str(error)
+
+
+def _like_second(first: torch.Tensor, second: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
+    """A gradient that looks like what it is the gradient of, which comes after the gradient it is made from."""
+    return torch.empty_like(second)
+
+
+def _ctc_loss(
+    log_probs: torch.Tensor, targets: torch.Tensor, input_lengths: Any, target_lengths: Any, *rest: Any, **options: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A loss for each sequence, and the `(N, T, 2·S + 1)` log-probabilities of all places.
+
+    Targets in one row are taken to be of equal length.
+    """
+    steps, batch, _ = log_probs.shape
+    longest = targets.shape[1] if targets.dim() == 2 else -(-targets.shape[0] // batch)
+    return log_probs.new_empty(batch), log_probs.new_empty(batch, steps, 2 * longest + 1)
+
+
+def _int4_mm(x: torch.Tensor, packed: torch.Tensor, *rest: Any) -> torch.Tensor:
+    """Weights packed as `(N/8, K/(tiles·16), 32, tiles/2)`."""
+    return x.new_empty(x.shape[0], packed.shape[0] * 8)
+
+
+def _packed_linear(x: torch.Tensor, packed: Any, *rest: Any) -> torch.Tensor:
+    """Weights that torch.ao has packed: they tell their shape."""
+    return x.new_empty(*x.shape[:-1], packed.unpack()[0].shape[0])
+
+
+SHAPES: dict[str, Callable[..., Any]] = {
+    "aten._ctc_loss": _ctc_loss,
+    "aten._ctc_loss_backward": _like_second,
+    "aten.multi_margin_loss_backward": _like_second,
+    "aten.multilabel_margin_loss_backward": _like_second,
+    "aten.fractional_max_pool3d_backward": _like_second,
+    "aten._weight_int4pack_mm": _int4_mm,
+    "quantized.linear_dynamic": _packed_linear,
+    "quantized.linear_relu_dynamic": _packed_linear,
+}
+"""A rule for each op, by its name."""
