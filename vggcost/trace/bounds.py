@@ -19,7 +19,7 @@ from vggcost.load.meta import SMALL
 from vggcost.records import Assumption
 from vggcost.units import exact
 
-__all__ = ["ASSUMABLE", "CONSTANTS", "Assumed", "Constants", "Unknowable"]
+__all__ = ["ASSUMABLE", "Assumed", "Constants", "Unknowable", "constant"]
 
 
 class Unknowable(Exception):
@@ -245,9 +245,15 @@ def without_masks(assumed: Assumed, op: str, indices: Any) -> Any:
 
 # Constants that the run makes stay real, so that control flow may read them.
 
-CONSTANTS = frozenset(
-    f"aten.{name}" for name in ("arange", "linspace", "full", "ones", "zeros", "eye", "scalar_tensor", "tril_indices")
-)
+COUNTS = frozenset(f"aten.{name}" for name in ("arange", "linspace", "scalar_tensor", "tril_indices", "triu_indices"))
+FILLS = frozenset(f"aten.{name}" for name in ("full", "ones", "zeros", "eye"))
+
+
+def constant(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an op makes a small table of numbers; one that is filled with one real number holds data to come."""
+    dtype = kwargs.get("dtype")
+    whole = dtype is not None and not dtype.is_floating_point and not dtype.is_complex
+    return (op in COUNTS or (op in FILLS and whole)) and small(args)
 
 
 def small(args: tuple[Any, ...]) -> bool:

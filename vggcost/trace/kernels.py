@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from vggcost.load.meta import to_meta
-from vggcost.trace.bounds import BOUNDS, CONSTANTS, FOLLOWED, INDEXED, MASKS, Assumed, small, without_masks
+from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, constant, without_masks
 from vggcost.trace.custom import SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
@@ -177,7 +177,7 @@ def _placed(
         return args, kwargs
     if meta:
         return args, {**kwargs, "device": torch.device("meta")}
-    if device.type == "meta" and ((plan.name in CONSTANTS and small(args)) or plan.name == "aten._to_copy"):
+    if device.type == "meta" and (plan.name == "aten._to_copy" or constant(plan.name, args, kwargs)):
         return args, {**kwargs, "device": torch.device("cpu")}
     return args, kwargs
 
