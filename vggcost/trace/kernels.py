@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vggcost.trace.custom import SHAPES, Refusal, missing
+from vggcost.trace.custom import READS, SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
 
@@ -120,7 +120,8 @@ def run(
     if seen is not None:
         outputs = [_empty(spec) for spec in seen.specs]
         return seen, tensors, tuple(outputs) if seen.several else outputs[0], outputs
-    if any(not t.is_meta for t in tensors) and any(t.is_meta for t in tensors):
+    mixed = any(not t.is_meta for t in tensors) and any(t.is_meta for t in tensors)
+    if mixed and plan.name not in READS:
         args, kwargs = _to_meta(args), _to_meta(kwargs)
     result = _compute(plan, func, args, kwargs)
     outputs = tensors_in(result)
@@ -201,9 +202,9 @@ def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
         if specs is not None:
             made = tuple(None if spec is None else _empty(spec) for spec in specs)
             return made[0] if len(made) == 1 else made
-        shape = SHAPES.get(plan.name)
-        if shape is not None and tensors_in((args, kwargs)):
-            return shape(*args, **kwargs)
+    shape = SHAPES.get(plan.name)
+    if shape is not None and any(t.is_meta for t in tensors_in((args, kwargs))):
+        return shape(*args, **kwargs)
     try:
         return func(*args, **kwargs)
     except (NotImplementedError, RuntimeError) as error:
@@ -212,7 +213,7 @@ def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
             raise Refusal(
                 f"makes a {kind} tensor ({plan.name}); only dense ones can be counted: {_DENSE[kind == 'nested']}"
             ) from error
-        if missing(func, error) and any(t.is_meta for t in tensors_in((args, kwargs))):
+        if missing(error) and any(t.is_meta for t in tensors_in((args, kwargs))):
             raise Refusal(
                 f"uses {plan.name.replace('.', '::', 1)}, which has no rule for the shape of its output; give one with "
                 "vggcost.register_cost(op, shape=…) or torch.library.register_fake"
