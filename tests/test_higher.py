@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from tests.conftest import command
 from tests.ops import BOTH, Of, meta, run
 from vggcost import CostTable, VggcostError, analyze, register_cost
+from vggcost.cost.macs import macs_of
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.run import watched
 
@@ -87,6 +88,20 @@ def test_scan_map_and_while_loop_count_every_step() -> None:
             assert table.coverage.unknown == ()
     with pytest.raises(VggcostError, match=r"while_loop, whose number of steps depends on data.*--fallback cpu"):
         run(Stepping(lambda f, x: loop(lambda y: y.sum() > 0, lambda y: (f(y),), (x,))[0]), "5x4")
+
+
+def test_exported_programs_run_their_captured_functions() -> None:
+    scan = torch._higher_order_ops.scan
+    steps = Stepping(lambda f, x: scan(lambda c, y: (f(c) + y, c.sin()), x[0], x)[1])
+    for model, x, macs in (
+        (Branching(lambda x: x.sum() > 0), torch.zeros(1, 4), 4 * 4 + 4 * 8),
+        (steps, torch.zeros(5, 2, 4), 5 * 2 * 4 * 4),
+    ):
+        exported = torch.export.export(model, (x,)).module().to("meta")
+        recorder = Recorder(exported)
+        with watched(recorder, False):
+            exported(x.to("meta"))
+        assert sum(macs_of(op) for op in recorder.ops) == macs
 
 
 def causal(b: Any, h: Any, q: Any, k: Any) -> Any:

@@ -256,6 +256,18 @@ def attention() -> list[Case]:
     ]
 
 
+class Packed(nn.Module):
+    """Two sequences, of 4 and 2 steps, of which no step past the end is computed."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([4, 2]))
+        return nn.utils.rnn.pad_packed_sequence(self.layer(packed)[0])[0]
+
+
 def recurrent() -> list[Case]:
     cases = []
     for name, gates in (("LSTM", 4), ("GRU", 3), ("RNN", 1)):
@@ -272,6 +284,7 @@ def recurrent() -> list[Case]:
             ),
             Case(f"{name}Cell", lambda c=cell: c(6, 5) if c is not nn.LSTMCell else First(c(6, 5)), "6", one),
         ]
+        cases.append(Case(f"{name} packed", lambda c=layer: Packed(c(6, 5)), (torch.empty(4, 2, 6),), (4 + 2) * one))
     projected = 7 * (4 * 5 * (6 + 3) + 5 * 3)
     cases.append(Case("projection", lambda: First(nn.LSTM(6, 5, proj_size=3, batch_first=True)), "7x6", projected))
     return cases

@@ -278,4 +278,4 @@ def _bias(op: OpRecord) -> int:
     if op.op == "aten.convolution_backward":
         mask = op.get("output_mask", (True, True, False))
         return prod(op.input_shapes[0]) if mask[2] else 0
-    return _per_output(op) if op.op in BIASED and len(op.input_shapes) > 2 else 0
+    return _per_output(op) if op.op.rstrip("_") in BIASED and len(op.input_shapes) > 2 else 0

@@ -10,18 +10,16 @@ from typing import Any
 
 import torch
 
-__all__ = ["SHAPES", "Refusal", "missing"]
+__all__ = ["READS", "SHAPES", "Refusal", "missing"]
 
 
 class Refusal(Exception):
     """What a layer does that cannot be counted, and what to do instead; the trace says which layer."""
 
 
-def missing(func: Any, error: Exception) -> bool:
+def missing(error: Exception) -> bool:
     """Whether an op failed for want of a kernel for meta tensors, which torch says in several ways."""
-    if isinstance(error, NotImplementedError):
-        return not torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "Meta")
-    return func.namespace not in ("aten", "prims") and "no fake impl registered" in str(error)
+    return any(words in str(error) for words in ("no fake impl", "'Meta' backend"))
 
 
 def _like_second(first: torch.Tensor, second: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
@@ -51,6 +49,21 @@ def _packed_linear(x: torch.Tensor, packed: Any, *rest: Any) -> torch.Tensor:
     return x.new_empty(*x.shape[:-1], packed.unpack()[0].shape[0])
 
 
+def _pack_sequence(x: torch.Tensor, lengths: torch.Tensor, batch_first: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """All steps of all sequences in one tensor, and how many sequences are left at each step."""
+    if lengths.is_meta:
+        raise Refusal(
+            "packs sequences whose lengths depend on data; let the model make the lengths of plain numbers, or run "
+            "with --fallback cpu"
+        )
+    steps = lengths.tolist()
+    left = [sum(length > step for length in steps) for step in range(max(steps))]
+    return x.new_empty(sum(steps), *x.shape[2:]), torch.tensor(left, dtype=torch.int64, device="cpu")
+
+
+READS = frozenset({"aten._pack_padded_sequence"})
+"""Ops that read real numbers beside meta tensors, so that these stay where they are."""
+
 SHAPES: dict[str, Callable[..., Any]] = {
     "aten._ctc_loss": _ctc_loss,
     "aten._ctc_loss_backward": _like_second,
@@ -58,6 +71,7 @@ SHAPES: dict[str, Callable[..., Any]] = {
     "aten.multilabel_margin_loss_backward": _like_second,
     "aten.fractional_max_pool3d_backward": _like_second,
     "aten._weight_int4pack_mm": _int4_mm,
+    "aten._pack_padded_sequence": _pack_sequence,
     "quantized.linear_dynamic": _packed_linear,
     "quantized.linear_relu_dynamic": _packed_linear,
 }

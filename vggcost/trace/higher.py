@@ -43,7 +43,11 @@ class HigherOrder:
             run = RUNS.get(op.name())  # type: ignore[no-untyped-call]
             if run is not None:
                 return run(recorder, *args, **kwargs)
-            return original(op, *args, **kwargs)  # type: ignore[no-untyped-call]
+            try:
+                return original(op, *args, **kwargs)  # type: ignore[no-untyped-call]
+            except NotImplementedError as error:  # torch has no rule for it under a mode
+                name = op.name()  # type: ignore[no-untyped-call]
+                raise Refusal(f"uses the higher-order op {name}, which cannot be run on meta tensors") from error
 
         HigherOrderOperator.__call__ = call  # type: ignore[method-assign]
         torch.compile = self._compiled

@@ -16,7 +16,7 @@ from torch import nn
 
 from vggcost.load.meta import to_meta
 from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, constant, without_masks
-from vggcost.trace.custom import SHAPES, Refusal, missing
+from vggcost.trace.custom import READS, SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
 
@@ -133,7 +133,7 @@ def run(
     given = args
     meta = any(t.is_meta for t in tensors)
     real = not all(t.is_meta for t in tensors)
-    if real and (meta or _valueless(tensors, assumed)):
+    if real and plan.name not in READS and (meta or _valueless(tensors, assumed)):
         if plan.writes:
             _forget(plan, args, assumed)
         args, kwargs = to_meta(args, numbers=not meta), to_meta(kwargs, numbers=not meta)
@@ -240,9 +240,9 @@ def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
         if specs is not None:
             made = tuple(None if spec is None else _empty(spec) for spec in specs)
             return made[0] if len(made) == 1 else made
-        shape = SHAPES.get(plan.name)
-        if shape is not None and tensors_in((args, kwargs)):
-            return shape(*args, **kwargs)
+    shape = SHAPES.get(plan.name)
+    if shape is not None and any(t.is_meta for t in tensors_in((args, kwargs))):
+        return shape(*args, **kwargs)
     try:
         return func(*args, **kwargs)
     except (NotImplementedError, RuntimeError) as error:
@@ -251,7 +251,7 @@ def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
             raise Refusal(
                 f"makes a {kind} tensor ({plan.name}); only dense ones can be counted: {_DENSE[kind == 'nested']}"
             ) from error
-        if missing(func, error) and any(t.is_meta for t in tensors_in((args, kwargs))):
+        if missing(error) and any(t.is_meta for t in tensors_in((args, kwargs))):
             raise Refusal(
                 f"uses {plan.name.replace('.', '::', 1)}, which has no rule for the shape of its output; give one with "
                 "vggcost.register_cost(op, shape=…) or torch.library.register_fake"
