@@ -41,7 +41,17 @@ def test_public_names_exist_and_examples_are_true(name: str) -> None:
 
 
 def test_the_public_names() -> None:
-    names = {"CostTable", "LayerCost", "Totals", "VggcostError", "__version__", "analyze", "compare_stack", "memory"}
+    names = {
+        "CostTable",
+        "LayerCost",
+        "Totals",
+        "VggcostError",
+        "__version__",
+        "analyze",
+        "compare_stack",
+        "memory",
+        "verify",
+    }
     assert set(vggcost.__all__) == names
     for name in vggcost.__all__:
         assert getattr(vggcost, name) is not None
@@ -54,7 +64,7 @@ def test_rooms_use_only_the_rooms_before_them(path: Path) -> None:
         return
     allowed = {*ROOMS[: ROOMS.index(parts[0]) + 1], "errors", "records", "saved", "units", "templates", "__version__"}
     if parts[0] == "cli":
-        allowed |= {"analyze", "_analyze", "_stack", "memory", "_memory"}
+        allowed |= {"analyze", "_analyze", "_stack", "memory", "_memory", "verify"}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "vggcost":
             used = node.module.split(".")[1:2] or [alias.name for alias in node.names]
