@@ -49,6 +49,18 @@ def attention(**options: Any) -> nn.Module:
     return Net(lambda part, x: part(x, x, x, **options)[0], nn.MultiheadAttention(8, 2))
 
 
+class Squared(torch.autograd.Function):
+    """An autograd function of one's own: to a tracer one node, whatever it computes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x @ x
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        return grad
+
+
 def standardised(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
     """A convolution whose weights are normalised by BatchNorm, as in timm's StdConv2d."""
     weight = F.batch_norm(conv.weight.reshape(1, conv.out_channels, -1), None, None, training=True)
@@ -127,6 +139,7 @@ SMALL: dict[str, tuple[nn.Module, list[tuple[int, ...]], int]] = {
     "attention, with weights": (attention(), [(5, 2, 8)], 10 * 8 * 32 + 2 * 2 * 25 * 8),
     "attention, masked": (attention(attn_mask=torch.zeros(5, 5)), [(5, 2, 8)], 10 * 8 * 32 + 2 * 25 * 8),
     "attention by the function": (Net(lambda x: F.scaled_dot_product_attention(x, x, x)), [(2, 3, 5, 8)], 0),
+    "an autograd function": (Net(lambda x: Squared.apply(x @ x)), [(4, 4)], 64),
     "bilinear": (layer(nn.Bilinear(3, 4, 5)), [(2, 3), (2, 4)], 0),
 }  # fmt: skip
 
@@ -317,3 +330,10 @@ def test_ones_own_convention_on_the_command_line(tmp_path: Path) -> None:
     missing = command("report", "alexnet", "--convention", "mien", cwd=tmp_path)
     assert missing.returncode == 2
     assert "[tool.vggcost.conventions.NAME]" in missing.stderr
+
+
+def test_nothing_of_torch_stays_replaced() -> None:
+    before = F.scaled_dot_product_attention, torch.autograd.Function.__dict__["apply"]
+    with pytest.raises(Exception, match="failed"):
+        analyze(Net(lambda x: Squared.apply(x).no_such_method()), (torch.zeros(4, 4),))
+    assert (F.scaled_dot_product_attention, torch.autograd.Function.__dict__["apply"]) == before
