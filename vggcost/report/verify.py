@@ -57,7 +57,8 @@ def _calls(gap: Gap) -> str:
 
 def _summary(found: Verification) -> str:
     if found.unexplained:
-        return f"{len(found.unexplained)} gaps are unexplained"
+        count = len(found.unexplained)
+        return f"{count} gap{'s are' if count != 1 else ' is'} unexplained"
     missing = [check.name for check in found.checks if check.theirs is None]
     tail = f"; {' and '.join(missing)} could not count" if missing else ""
     return f"every gap is explained, nothing is left over{tail}"
