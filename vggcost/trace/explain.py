@@ -13,7 +13,7 @@ from torch import nn
 
 from vggcost.records import Arguments, InputRecord, RunInfo
 from vggcost.trace.bounds import Unknowable
-from vggcost.trace.custom import Refusal
+from vggcost.trace.custom import DENSE, Refusal
 from vggcost.units import described, exact, shape
 
 __all__ = ["explain", "unknowable"]
@@ -54,6 +54,8 @@ def explain(error: Exception, model: nn.Module, run: RunInfo, arguments: Argumen
     layer = paths.get(id(module)) or type(module if module is not None else model).__name__
     if isinstance(error, Refusal):
         return f"{where}: {layer} {error}"
+    if any(Path(f.filename).parent.name == "nested" for f in traceback.extract_tb(error.__traceback__)):
+        return f"{where}: {layer} makes a nested tensor; only dense ones can be counted: {DENSE[True]}"
     reason = None
     if module is not None and x is not None:
         reason = _wrong_dtype(module, x, arguments) or _mismatch(module, x)

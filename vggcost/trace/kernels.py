@@ -16,7 +16,7 @@ from torch import nn
 
 from vggcost.load.meta import to_meta
 from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, constant, without_masks
-from vggcost.trace.custom import READS, SHAPES, Refusal, missing
+from vggcost.trace.custom import DENSE, READS, SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
 
@@ -206,7 +206,7 @@ def _signature(value: Any, tensors: list[torch.Tensor]) -> Any:
     kind = type(value)
     if kind in _PLAIN_TYPES or isinstance(value, torch.Tensor):
         if value.layout is not torch.strided or value.is_nested:
-            raise Refusal(f"takes a {_layout(value)} tensor; only dense ones can be counted: {_DENSE[value.is_nested]}")
+            raise Refusal(f"takes a {_layout(value)} tensor; only dense ones can be counted: {DENSE[value.is_nested]}")
         tensors.append(value)
         return (value.shape, value.stride(), value.dtype, value.device.type)
     if kind is tuple or kind is list:
@@ -218,12 +218,6 @@ def _signature(value: Any, tensors: list[torch.Tensor]) -> Any:
     except TypeError:
         return object()  # equal to nothing, so never found again
     return kind, value  # 1, 1.0 and True are different arguments
-
-
-_DENSE = {
-    False: "convert it first (tensor.to_dense(), sparse=False in an embedding)",
-    True: "pad it first (torch.nested.to_padded_tensor, enable_nested_tensor=False in nn.TransformerEncoder)",
-}
 
 
 def _layout(tensor: torch.Tensor) -> str:
@@ -249,7 +243,7 @@ def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
         kind = next((kind for kind in ("sparse", "nested") if kind in plan.name), "")
         if kind:
             raise Refusal(
-                f"makes a {kind} tensor ({plan.name}); only dense ones can be counted: {_DENSE[kind == 'nested']}"
+                f"makes a {kind} tensor ({plan.name}); only dense ones can be counted: {DENSE[kind == 'nested']}"
             ) from error
         if missing(error) and any(t.is_meta for t in tensors_in((args, kwargs))):
             raise Refusal(
@@ -297,7 +291,7 @@ def _seen(
         if tensor.layout is not torch.strided or tensor.is_nested:
             raise Refusal(
                 f"makes a {_layout(tensor)} tensor ({plan.name}); only dense ones can be counted: "
-                f"{_DENSE[tensor.is_nested]}"
+                f"{DENSE[tensor.is_nested]}"
             )
     named = (*zip(plan.arguments, args, strict=False), *kwargs.items())
     attributes = tuple((name, plain(value)) for name, value in named if value is not None and is_plain(value))
