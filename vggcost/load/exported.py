@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from vggcost.errors import ModelError, OptionError
 from vggcost.load.loaded import Loaded
@@ -30,10 +32,13 @@ def load(path: str, options: dict[str, Any]) -> Loaded:
         raise OptionError(f"{path} is an exported program and takes no options, got -k {next(iter(options))}")
     if not Path(path).is_file():
         raise ModelError(f"no such file: {path}")
+    if not is_zipfile(path):
+        raise ModelError(f"{path} cannot be read as a program of torch.export: torch.export.save writes a zip file")
     import torch
 
-    before = os.environ.get(_FORCE)
+    before, disabled = os.environ.get(_FORCE), logging.root.manager.disable
     os.environ[_FORCE] = "1"
+    logging.disable(logging.WARNING)  # torch tells of its second and third attempts
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -45,6 +50,7 @@ def load(path: str, options: dict[str, Any]) -> Loaded:
             text = "it holds pickled objects besides tensors, which could run code when they are read"
         raise ModelError(f"{path} cannot be read as a program of torch.export: {text}") from error
     finally:
+        logging.disable(disabled)
         os.environ.pop(_FORCE)
         if before is not None:
             os.environ[_FORCE] = before

@@ -227,7 +227,7 @@ def train(recorder: Recorder, output: Any, criterion: Callable[[Any], torch.Tens
     name = "cross_entropy" if single else "sum"
     recorder.begin(LOSS_PATH, name)
     if single:
-        target = torch.empty((output.shape[0], *output.shape[2:]), dtype=torch.int64, device="meta")
+        target = torch.zeros((output.shape[0], *output.shape[2:]), dtype=torch.int64, device=output.device)
         recorder.register(target, "input")
         recorder.mark(target, "input", "")
         loss = F.cross_entropy(output, target)
