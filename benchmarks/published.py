@@ -162,9 +162,9 @@ def llm(row: dict[str, str]) -> Outcome:
             name = config if config == "gpt2" else str(PUBLISHED / "configs" / f"{config}.json")
             found = counted(f"hf:{name}", [f"input_ids=1x{tokens}:int64"])
             macs = found["macs"]
-        else:  # the row of timm's ViT, counted by fvcore
+        else:  # the row of timm's ViT
             found = counted("timm:vit_base_patch16_224", None)
-            macs = found["fvcore"]
+            macs = found["timm"]
         published = known["macs"]
         agrees = not published or abs(macs / GIGA - float(published)) <= max(0.001 * float(published), 0.005)
         params = known["params"]

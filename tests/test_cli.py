@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
     ("line", "says"),
     [
         ("report vgg61", "did you mean vgg19, vgg16"),
-        ("report efficientnet_b0", "vggcost[models]"),
+        ("report efficientnet_b99", "vggcost[models]"),
         ("report vgg16 -i 3x224x224x", "write the shape without the batch"),
         ("report vgg16 -i 3x0x224", "size of 0"),
         ("report vgg16 -i 3x224x224:flaot32", "did you mean float32"),
@@ -93,7 +93,8 @@ def folder(tmp_path: Path) -> Path:
         ("report ./missing.py:make -i 3", "no such file"),
         ("report ./net.py", "say which factory"),
         ("report missing.package:make -i 3", "cannot import"),
-        ("report torchvision:resnet50", "./file.py:factory"),
+        ("report hf:./none.json", "cannot read ./none.json"),
+        ("models nowhere:x", "no library 'nowhere'"),
         ("report vgg16 --bogus", "No such option"),
         ("rport vgg16", "did you mean report"),
         ("models nothing-like-this", "no model of the zoo matches"),

@@ -157,9 +157,9 @@ def test_hugging_face() -> None:
 
 
 def test_a_wrong_count_is_not_explained_away() -> None:
-    loaded, run, keywords = prepared(Small(), "3x10x10", 1, "inference", "torch", {})
-    trace = trace_model(loaded.model, run, keywords=keywords)
-    right = recount(loaded.model, run, keywords)[0]
+    loaded, run, arguments = prepared(Small(), "3x10x10", 1, "inference", (), {})
+    trace = trace_model(loaded.model, run, arguments=arguments)
+    right = recount(loaded.model, arguments)[0]
     assert right.total is not None
     counts = tuple((p, op, n + 7 * (p == "fc")) for p, op, n in right.counts)
     (gap,) = check_counter(trace, replace(right, counts=counts, total=right.total + 7)).unexplained
@@ -269,7 +269,7 @@ def test_formats(form: str) -> None:
 
 
 def test_a_recount_without_a_total_is_no_check() -> None:
-    loaded, run, keywords = prepared(nn.Linear(3, 4), "3", 1, "inference", "torch", {})
-    trace = trace_model(loaded.model, run, keywords=keywords)
+    loaded, run, arguments = prepared(nn.Linear(3, 4), "3", 1, "inference", (), {})
+    trace = trace_model(loaded.model, run, arguments=arguments)
     check = check_counter(trace, Recount("fvcore", (), None, "not installed"))
     assert (check.theirs, check.gap, check.unexplained) == (None, None, ())

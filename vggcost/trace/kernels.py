@@ -177,7 +177,7 @@ def _placed(
         return args, kwargs
     if meta:
         return args, {**kwargs, "device": torch.device("meta")}
-    if device.type == "meta" and (plan.name == "aten._to_copy" or constant(plan.name, args, kwargs)):
+    if device.type == "meta" and (constant(plan.name, args, kwargs) or (plan.name == "aten._to_copy" and _table(args))):
         return args, {**kwargs, "device": torch.device("cpu")}
     return args, kwargs
 
@@ -199,6 +199,11 @@ def is_plain(value: Any) -> bool:
 def plain(value: Any) -> Any:
     """Turn lists into tuples, so that a record can be frozen."""
     return tuple(plain(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def _table(args: tuple[Any, ...]) -> bool:
+    """Whether an op copies whole numbers."""
+    return not args[0].is_floating_point() and not args[0].is_complex()
 
 
 def _signature(value: Any, tensors: list[torch.Tensor]) -> Any:
