@@ -158,16 +158,16 @@ def on_cuda(optimizer: str, only: str) -> Iterator[str]:
     step = Step(optimizer=optimizer, device="cuda")
     for name, make, inputs, batches in CASES:
         for batch in batches if only.lower() in name.lower() else ():
-            records, size = read_inputs(inputs(batch))
-            trace = trace_step(make(), RunInfo(name, name, (), "object", "", records, size, "training"), step)
+            given, size = read_inputs(inputs(batch))
+            trace = trace_step(make(), RunInfo(name, name, (), "object", "", given.inputs, size, "training"), step)
             guess, real = simulate(trace), measured_cuda(make, step, inputs, batch)
             cells = (guess.allocated, real[0], guess.reserved, real[1])
             yield f"| {name} | {batch} | {' | '.join(f'{value / 2**20:,.1f}' for value in cells)} |"
 
 
 def predicted(model: nn.Module, step: Step, x: torch.Tensor, name: str) -> int:
-    records, batch = read_inputs(x)
-    run = RunInfo(name, name, (), "object", "", records, batch, "training")
+    given, batch = read_inputs(x)
+    run = RunInfo(name, name, (), "object", "", given.inputs, batch, "training")
     trace = trace_step(model, run, step)
     return peak_of(trace, timeline(trace)).bytes
 

@@ -365,7 +365,7 @@ def test_the_largest_image() -> None:
 
 def test_a_small_net_by_hand() -> None:
     budget = memory(nn.Linear(8, 3), "8", batch=17).totals.peak_bytes
-    found = fit(nn.Linear(8, 3), budget, shape="8")
+    found = fit(nn.Linear(8, 3), budget, inputs="8")
     assert (found.answer, found.next) == (17, 18)
 
 

@@ -183,7 +183,7 @@ def test_the_json_has_the_documented_keys(zoo_table: GetTable) -> None:
     assert data["schema"] == 1
     assert {"model", "aliases", "source", "inputs", "batch", "mode", "versions"} <= data["run"].keys()
     assert {"name", "flops_per_mac", "sentence"} <= data["convention"].keys()
-    assert data["coverage"].keys() == {"counted", "free", "unknown"}
+    assert data["coverage"].keys() == {"assumed", "counted", "free", "unknown"}
     wanted = """path kind output_shape params weights biases macs flops backward_macs activations activation_bytes
                 saved_bytes receptive_field jump working"""
     assert set(wanted.split()) <= data["layers"][0].keys()

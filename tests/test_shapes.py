@@ -185,6 +185,7 @@ def test_a_rule_answers_in_its_plain_case(name: str) -> None:
         "threshold_backward": (x, x, 0),
         **dict.fromkeys(("add", "sub", "mul", "div"), (x, x)),
         "pow": (x, 2),
+        "_grouped_mm": (torch.empty(6, 4, device="meta"), torch.empty(2, 4, 5, device="meta")),
     }
     rule: Callable[..., Any] = RULES[name]
     assert rule(*arguments.get(name.removeprefix("aten."), (x,))) is not None

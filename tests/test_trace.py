@@ -54,7 +54,7 @@ def test_layers_add_up_and_the_table_survives_json(net: Net) -> None:
 
 @given(chains())
 def test_memory_of_ops_changes_no_record(net: Net) -> None:
-    inputs = parse_inputs(net.input, net.batch)
+    inputs = parse_inputs(net.input, net.batch).inputs
     for mode in ("inference", "training"):
         run = RunInfo("net", "net", (), "object", "", inputs, net.batch, mode)
         trace_model(net.model, run)
@@ -344,7 +344,7 @@ def test_a_compiled_model_still_compiles_afterwards() -> None:
         (lambda: nn.Linear(3, 4), "5", "takes 3 values, got 5"),
         (lambda: nn.LazyLinear(4), "5", "lazy parameter"),
         (lambda: nn.Linear(3, 4), None, "does not say what input it takes"),
-        (lambda: nn.Linear(3, 4), "3:int64", "same dtype"),
+        (lambda: nn.Linear(3, 4), "3:int64", "takes float32, got int64; give input as float32, such as -i 3:float32"),
     ],
 )
 def test_what_does_not_fit_is_named(model: Callable[[], nn.Module], inputs: str | None, says: str) -> None:

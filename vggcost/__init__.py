@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vggcost._memory import memory
     from vggcost._register import register_cost
     from vggcost._stack import compare_stack
+    from vggcost._verify import verify
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ __all__ = [
     "compare_stack",
     "memory",
     "register_cost",
+    "verify",
 ]
 
 
@@ -36,6 +38,7 @@ _LAZY = {
     "analyze": "vggcost._analyze",
     "compare_stack": "vggcost._stack",
     "memory": "vggcost._memory",
+    "verify": "vggcost._verify",
     "register_cost": "vggcost._register",
 }  # these import torch when they run
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vggcost.cost import convention as find_convention
 from vggcost.cost import cost_table
-from vggcost.errors import InputError, TraceError
-from vggcost.load import Loaded, load, parse_inputs, read_inputs
-from vggcost.records import CostTable, InputRecord, RunInfo
+from vggcost.errors import InputError, OptionError, TraceError
+from vggcost.load import Loaded, batch_of, folded, load, named, to_arguments, with_batch
+from vggcost.records import Arguments, CostTable, RunInfo
+from vggcost.units import exact
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    Inputs = str | torch.Tensor | tuple[torch.Tensor, ...] | dict[str, torch.Tensor] | None
+    Inputs = str | Path | Arguments | torch.Tensor | Sequence[Any] | Mapping[str, Any] | None
 else:
     Inputs = Any
 
@@ -31,6 +34,9 @@ def analyze(
     mode: str = "inference",
     convention: str = "torch",
     saved: bool = False,
+    assume: Mapping[str, int] | None = None,
+    fuse: bool = False,
+    fallback: str = "",
     **options: Any,
 ) -> CostTable:
     """Say what a model costs, layer by layer.
@@ -39,14 +45,24 @@ def analyze(
     is passed in is left exactly as it was.
 
     Args:
-        model_or_name: a name of the zoo, `./file.py:factory`, `package.module:factory`, or a module.
-        inputs: a string as for `-i` (`3x224x224`, the batch left out), a tensor `(N, …)`, a tuple of
-            tensors, or a dict of keyword arguments; None: what the zoo's net is made for.
-        batch: N, for inputs given as a string or not at all.
+        model_or_name: a name of the zoo, `torchvision:NAME`, `timm:NAME`, `hf:NAME`, `hf:./config.json`,
+            `./file.py:factory`, `package.module:factory`, `./model.pt2`, or a module.
+        inputs: a string as for `-i` (`3x224x224`, the batch left out) or several of them, the `Path` of a JSON file
+            as for `--input-json`, a tensor `(N, …)`, a tuple of positional arguments, or a dict of keyword
+            arguments, with tensors and plain values nested in tuples, lists and dicts; None: what the model
+            is made for, where that is known.
+        batch: N, for inputs given as text or not at all.
         mode: `inference`, or `training` for forward, loss and backward.
-        convention: what counts as a FLOP: `torch`, `full`, `fvcore` or `convnet-burden`.
+        convention: what counts as a FLOP: `torch`, `full`, `fvcore`, `timm`, `convnet-burden`, or one of the
+            project's own configuration.
         saved: in inference, trace a training step as well, to say in the memory section what it
             would save for the backward pass.
+        assume: what to take where an outcome depends on data, which a run on meta does not have: the elements
+            that `nonzero`, `unique` and `nms` return, the number that `item` reads, of all layers or of one
+            (`roi_heads:nonzero`). Without it, `nonzero` and the like return all there can be.
+        fuse: call the model's own `fuse`, `reparameterize` or `switch_to_deploy` first; a module that is passed in
+            is copied for it.
+        fallback: `cpu`: where the model cannot run on meta, run it on real CPU tensors.
         options: keyword arguments of the factory; for the zoo's nets `classes`, `ceil_mode`,
             `dropout` and `image_size`.
 
@@ -64,33 +80,65 @@ def analyze(
     from vggcost.trace import trace_model
 
     rule = find_convention(convention)
-    loaded, run, keywords = prepared(model_or_name, inputs, batch, mode, convention, options)
-    trace = trace_model(loaded.model, run, keywords=keywords)
+    if fallback not in ("", "cpu"):
+        raise OptionError(f"unknown fallback {fallback!r}; the only one is cpu")
+    words = _words(batch, mode, convention, assume, fuse, fallback, options)
+    loaded, run, arguments = prepared(model_or_name, inputs, batch, mode, words, options, fuse=fuse)
+    limits = {**loaded.assume, **(assume or {})}
+    try:
+        trace = trace_model(loaded.model, run, arguments=arguments, assume=limits)
+    except TraceError as error:
+        if not fallback:
+            if (until := getattr(error, "trace", None)) is not None:
+                error.table = cost_table(until, rule)
+            raise
+        loaded, run, arguments = prepared(model_or_name, inputs, batch, mode, words, options, fuse=fuse, real=True)
+        run = replace(run, device="cpu", note=_joined(run.note, f"run on real CPU tensors, since on meta: {error}"))
+        trace = trace_model(loaded.model, run, arguments=arguments, assume=limits)
     step, why_not = None, ""
     if saved and mode == "inference":
         try:
-            step = trace_model(loaded.model, replace(run, mode="training"), keywords=keywords)
+            step = trace_model(loaded.model, replace(run, mode="training"), arguments=arguments, assume=limits)
         except TraceError as error:  # the memory section says so
             why_not = str(error)
     return cost_table(trace, rule, step, why_not)
 
 
 def prepared(
-    model: Any, inputs: Any, batch: int, mode: str, convention: str, options: dict[str, Any]
-) -> tuple[Loaded, RunInfo, bool]:
-    """Load a model and say what it is run on; the last value tells whether inputs go in by keyword."""
+    model: Any,
+    inputs: Any,
+    batch: int,
+    mode: str,
+    words: Sequence[str],
+    options: dict[str, Any],
+    *,
+    fuse: bool = False,
+    real: bool = False,
+) -> tuple[Loaded, RunInfo, Arguments]:
+    """Load a model and say what it is run on; `words` are the options of the command that makes this again."""
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InputError(f"the batch must be a whole number of 1 or more, not {batch!r}")
-    loaded = _loaded(model, options)
-    records, size, keywords = _inputs(inputs, loaded.input, batch)
-    command = _command(model, inputs, batch, mode, convention, options)
-    run = RunInfo(loaded.name, loaded.title, loaded.aliases, loaded.source, command, records, size, mode)
-    return loaded, run, keywords
+    loaded = _loaded(model, options, real)
+    note = loaded.note
+    if fuse:
+        loaded, count = folded(loaded, isinstance(model, str), real)
+        note = _joined(note, f"fused before counting: {exact(count)} modules" if count else "nothing in it to fuse")
+    arguments = _arguments(inputs, loaded.input, batch)
+    size = batch if inputs is None else batch_of(arguments)
+    run = RunInfo(
+        loaded.name, loaded.title, loaded.aliases, loaded.source, _command(model, inputs, words), arguments.inputs,
+        size, mode, note=note,
+    )  # fmt: skip
+    return loaded, run, arguments
 
 
-def _loaded(model: Any, options: dict[str, Any]) -> Loaded:
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def _loaded(model: Any, options: dict[str, Any], real: bool) -> Loaded:
     if isinstance(model, str):
-        return load(model, options)
+        return load(model, options, real=real)
     from torch import nn
 
     from vggcost.trace import unwrapped
@@ -104,26 +152,41 @@ def _loaded(model: Any, options: dict[str, Any]) -> Loaded:
     return Loaded(model, name, name, (), "object", None)
 
 
-def _inputs(inputs: Any, default: str | None, batch: int) -> tuple[tuple[InputRecord, ...], int, bool]:
-    if inputs is None:
-        if default is None:
-            raise InputError("this model does not say what input it takes; give one, such as -i 3x224x224")
-        inputs = default
-    if isinstance(inputs, str):
-        return parse_inputs(inputs, batch), batch, False
-    records, batch = read_inputs(inputs)
-    return records, batch, isinstance(inputs, dict)
+def _arguments(inputs: Any, default: Any, batch: int) -> Arguments:
+    """What the user gave, or what the model's source says, with the batch in it."""
+    if inputs is not None:
+        return to_arguments(inputs, batch)
+    if default is None:
+        raise InputError("this model does not say what input it takes; give one, such as -i 3x224x224")
+    if callable(default):
+        return named(default(batch))
+    return to_arguments(default, batch) if isinstance(default, str) else with_batch(named(default), batch)
 
 
-def _command(model: Any, inputs: Any, batch: int, mode: str, convention: str, options: dict[str, Any]) -> str:
-    """The command line that makes this table again; nothing for a model that has no name."""
-    if not isinstance(model, str) or not (inputs is None or isinstance(inputs, str)):
+def _command(model: Any, inputs: Any, words: Sequence[str]) -> str:
+    """The command line that makes this table again; nothing for a model, or inputs, that cannot be written there."""
+    texts = (inputs,) if isinstance(inputs, (str, Path)) else () if inputs is None else inputs
+    if not isinstance(model, str) or not _written(texts):
         return ""
-    words = ["vggcost", "report", model]
-    words += ["-i", inputs] if inputs else []
-    words += ["-b", str(batch)] if batch != 1 else []
+    given = [word for text in texts for word in ("--input-json" if isinstance(text, Path) else "-i", str(text))]
+    return shlex.join(["vggcost", "report", model, *given, *words])
+
+
+def _words(
+    batch: int, mode: str, convention: str, assume: Any, fuse: bool, fallback: str, options: dict[str, Any]
+) -> list[str]:
+    words = ["-b", str(batch)] if batch != 1 else []
     words += ["--mode", mode] if mode != "inference" else []
     words += ["--convention", convention] if convention != "torch" else []
+    for key, value in (assume or {}).items():
+        words += ["--assume", f"{key}={value}"]
+    words += ["--fuse"] if fuse else []
+    words += ["--fallback", fallback] if fallback else []
     for key, value in options.items():
         words += ["-k", f"{key}={value}"]
-    return shlex.join(words)
+    return words
+
+
+def _written(inputs: Any) -> bool:
+    """Whether these are texts as for `-i`, or the path of a JSON file."""
+    return isinstance(inputs, (tuple, list)) and all(isinstance(text, (str, Path)) for text in inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vggcost._analyze import Inputs, prepared
@@ -10,7 +10,8 @@ from vggcost.cost.allocator import simulate
 from vggcost.cost.memory import layer_memory, peak_of, step_totals, timeline
 from vggcost.cost.step import Fit, MemoryReport
 from vggcost.errors import InputError, OptionError, TraceError
-from vggcost.records import Step
+from vggcost.load import to_arguments, with_batch, with_side
+from vggcost.records import Arguments, Step
 from vggcost.units import exact, human_bytes
 from vggcost.zoo import find
 
@@ -36,6 +37,7 @@ def memory(
     device: str = "cpu",
     attention: str = "auto",
     loss: Callable[[Any], torch.Tensor] | None = None,
+    assume: Mapping[str, int] | None = None,
     **options: Any,
 ) -> MemoryReport:
     """Simulate a training step on meta tensors and say what is alive when.
@@ -45,7 +47,7 @@ def memory(
     Args:
         model_or_name: as for `analyze`.
         inputs: as for `analyze`.
-        batch: N, for inputs given as a string or not at all.
+        batch: N, for inputs given as text or not at all.
         optimizer: its name in torch in lower case, or `sgd-momentum`.
         optimizer_options: keyword arguments of the optimizer.
         freeze: shell patterns of parameters or modules that are not trained.
@@ -55,6 +57,7 @@ def memory(
         loss: maps the model's output to one number; None: what the model returns as its own loss, cross-entropy
             for one tensor of logits, the sum of the outputs otherwise.
         attention: the kernel of scaled-dot-product attention: `auto`, `math`, `flash` or `efficient`.
+        assume: as for `analyze`.
         options: keyword arguments of the model's factory.
 
     Returns:
@@ -75,11 +78,13 @@ def memory(
         raise InputError(f"accumulate must be 1 or more, not {accumulate}")
     if device not in ("cpu", "cuda"):
         raise OptionError(f"unknown device {device!r}; choose cpu or cuda")
-    loaded, run, keywords = prepared(model_or_name, inputs, batch, "training", "torch", options)
+    loaded, run, arguments = prepared(model_or_name, inputs, batch, "training", (), options)
     step = Step(
         optimizer, tuple(sorted((optimizer_options or {}).items())), tuple(freeze), dtype, accumulate, device, attention
     )
-    trace = trace_step(loaded.model, run, step, criterion=loss, keywords=keywords)
+    trace = trace_step(
+        loaded.model, run, step, criterion=loss, arguments=arguments, assume={**loaded.assume, **(assume or {})}
+    )
     check_trainable(trace)
     line = timeline(trace)
     peak = peak_of(trace, line)
@@ -98,9 +103,7 @@ def memory(
 _LARGEST = {"batch": 2**20, "resolution": 2**15}
 
 
-def fit(
-    model_or_name: str | nn.Module, budget: int, vary: str = "batch", shape: str | None = None, **options: Any
-) -> Fit:
+def fit(model_or_name: str | nn.Module, budget: int, vary: str = "batch", inputs: Inputs = None, **options: Any) -> Fit:
     """Find the largest batch, or the largest side of a square image, whose training step fits a memory.
 
     Every candidate is traced; nothing is assumed to be linear. Doubling finds a bound, halving the answer.
@@ -109,7 +112,7 @@ def fit(
         model_or_name: as for `memory`.
         budget: bytes that the live tensors of a step may take at most.
         vary: `batch` or `resolution`.
-        shape: the input without the batch, as for `-i`.
+        inputs: as for `memory`; where they have a whole shape, its first size is 1 for the batch to take its place.
         options: as for `memory`.
 
     Returns:
@@ -122,11 +125,12 @@ def fit(
         raise OptionError(f"cannot vary {vary!r}; choose batch or resolution")
     if vary == "resolution" and "batch" not in options:
         options["batch"] = 1
+    given = None if inputs is None else to_arguments(inputs, 1 if vary == "batch" else options["batch"])
     known: dict[int, MemoryReport | None] = {}
 
     def report(size: int) -> MemoryReport | None:
         if size not in known:
-            known[size] = _at(model_or_name, vary, size, shape, options)
+            known[size] = _at(model_or_name, vary, size, given, options)
         return known[size]
 
     def fits(size: int) -> bool:
@@ -164,16 +168,16 @@ def fit(
     return Fit(vary, budget, low, at.totals.peak_bytes, high, above.totals.peak_bytes, binds, len(known))
 
 
-def _at(model: Any, vary: str, size: int, shape: str | None, options: dict[str, Any]) -> MemoryReport | None:
+def _at(model: Any, vary: str, size: int, given: Arguments | None, options: dict[str, Any]) -> MemoryReport | None:
     """Trace one candidate; None where the net cannot take an image of this side."""
     if vary == "batch":
-        return memory(model, shape, **{**options, "batch": size})
-    channels = shape.split("x")[0] if shape else "3"
+        return memory(model, given and with_batch(given, size), **{**options, "batch": size})
+    images = with_side(given or to_arguments("3x1x1", options["batch"]), size)
     chosen = dict(options)
     if isinstance(model, str) and (variant := find(model)) is not None and variant.kind == "chain":
         chosen["image_size"] = size  # fc6 is built for the image
     try:
-        return memory(model, f"{channels}x{size}x{size}", **chosen)
+        return memory(model, images, **chosen)
     except (TraceError, InputError):
         return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "ConventionError",
     "FileError",
@@ -31,7 +33,9 @@ class InputError(VggcostError):
 
 
 class TraceError(VggcostError):
-    """The model was built but could not be run on this input."""
+    """The model was built but could not be run on this input; `table` holds the rows until it stopped, if any."""
+
+    table: Any = None
 
 
 class ConventionError(VggcostError):

@@ -9,21 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from vggcost.arguments import Arguments, InputRecord, Shape
+
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
     "SCHEMA",
+    "Arguments",
+    "Assumption",
     "Convention",
     "CostTable",
     "Coverage",
+    "FunctionRecord",
     "InputRecord",
     "LayerCost",
     "MemoryLine",
     "ModuleRecord",
     "OpRecord",
     "ParamRecord",
+    "Published",
+    "Recount",
     "RunInfo",
+    "Shape",
     "Step",
     "StorageRecord",
     "Totals",
@@ -33,18 +41,8 @@ __all__ = [
 SCHEMA = 1
 """Version of the saved JSON. 1: first release."""
 
-Shape = tuple[int, ...]
 Extent = int | tuple[int, ...] | None
 """A length in input pixels: one int when all axes agree, one per axis otherwise, None: no map."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputRecord:
-    """One input of the model: its shape starts with the batch."""
-
-    name: str
-    shape: Shape
-    dtype: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +66,26 @@ class ModuleRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionRecord:
+    """One call of a public function of torch, which dispatched one or more ops.
+
+    `words` are its arguments that are text: the equation of `einsum`, the padding `same`.
+    """
+
+    name: str
+    input_shapes: tuple[Shape, ...]
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OpRecord:
     """One op as torch dispatched it.
 
     `module` is a position in `Trace.modules`; `nature` is what torch's own schema says of the op:
     `view`, `pointwise`, or nothing. `inputs` and `outputs` are positions in `Trace.storages`, and
-    the shapes are theirs, in order; optional tensors that were left out are left out here too.
+    the shapes are theirs, in order; optional tensors that were left out are left out here too, and
+    named in the attribute `without`. `function` is a position in `Trace.functions`: the public function
+    that the op ran in, -1 where that is the op itself.
     """
 
     op: str
@@ -85,6 +97,7 @@ class OpRecord:
     attributes: tuple[tuple[str, Any], ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    function: int = -1
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return one of the op's plain arguments by its name in torch's schema."""
@@ -125,6 +138,33 @@ class StorageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """A figure that someone published of a model, as its source prints it.
+
+    Attributes:
+        quantity: `params`, `MACs` (on the input that the model is made for) or `weight layers`.
+        value: the digits, such as `138` or `15.470`.
+        unit: the prefix: `M`, `G` or nothing.
+        source: who printed it, and where.
+    """
+
+    quantity: str
+    value: str
+    unit: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """What another program counted of a model: module, its own operator's name, count; or why it could not."""
+
+    counter: str
+    counts: tuple[tuple[str, str, int], ...]
+    total: int | None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunInfo:
     """What was run, and how to run it again.
 
@@ -134,10 +174,12 @@ class RunInfo:
         aliases: its other names.
         source: where it came from: `zoo`, `file`, `module` or `object`.
         command: the command line that makes the table again; empty if there is none.
-        inputs: shapes and dtypes.
+        inputs: the tensors: names, shapes and dtypes.
         batch: N.
         mode: `inference` or `training`.
         loss: the loss of a training step, empty in inference.
+        note: what else a reader of the figures must know, in a sentence.
+        device: `meta`, or `cpu` for a run on real tensors.
         versions: of python, torch and vggcost.
     """
 
@@ -150,6 +192,8 @@ class RunInfo:
     batch: int
     mode: str
     loss: str = ""
+    note: str = ""
+    device: str = "meta"
     versions: tuple[tuple[str, str], ...] = ()
 
 
@@ -178,6 +222,15 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Assumption:
+    """What was taken for granted where the outcome of an op depends on data that a run on meta does not have."""
+
+    op: str
+    calls: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """What one run on meta tensors did."""
 
@@ -187,6 +240,8 @@ class Trace:
     params: tuple[ParamRecord, ...]
     storages: tuple[StorageRecord, ...]
     attention: tuple[str, ...] = ()
+    assumed: tuple[Assumption, ...] = ()
+    functions: tuple[FunctionRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +253,10 @@ class Convention:
         flops_per_mac: FLOPs of one multiply-accumulate.
         sentence: what is counted, for people.
         bias: whether adding a bias counts, 1 per output element.
-        prices: for a group of ops (see `vggcost.cost.ops`) the rule that prices it.
+        prices: for an op, or a group of ops (see `vggcost.cost.ops`), the rule that prices it.
         layer_prices: for a kind of layer the rule that prices all of its ops at once.
+        function_prices: for a public function of torch the rule that prices all of its ops at once (see
+            `vggcost.cost.functions`); `*` stands for all functions that are not named.
         exhaustive: whether it claims to price everything that computes; an op of a group without a
             price is then unknown to it, and free by its rule otherwise.
     """
@@ -210,6 +267,7 @@ class Convention:
     bias: bool = False
     prices: tuple[tuple[str, str], ...] = ()
     layer_prices: tuple[tuple[str, str], ...] = ()
+    function_prices: tuple[tuple[str, str], ...] = ()
     exhaustive: bool = False
 
 
@@ -282,11 +340,12 @@ class MemoryLine:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How often each op was counted, free by the convention's rule, or unknown to it."""
+    """How often each op was counted, free by the convention's rule, or unknown to it; and what was assumed."""
 
     counted: tuple[tuple[str, int], ...]
     free: tuple[tuple[str, int], ...]
     unknown: tuple[tuple[str, int], ...]
+    assumed: tuple[Assumption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from vggcost.errors import TableError
 from vggcost.records import (
     SCHEMA,
     SUMMED,
+    Assumption,
     Convention,
     CostTable,
     Coverage,
@@ -67,6 +68,7 @@ _PAIRS = (
     ("run", "versions"),
     ("convention", "prices"),
     ("convention", "layer_prices"),
+    ("convention", "function_prices"),
     ("layers", "attributes"),
     ("", "containers"),
     ("coverage", "counted"),
@@ -86,9 +88,11 @@ def _read(data: Mapping[str, Any]) -> CostTable:
     run["aliases"] = tuple(run["aliases"])
     run["versions"] = _pairs(run["versions"])
     convention = dict(data["convention"])
-    for key in ("prices", "layer_prices"):
-        convention[key] = _pairs(convention[key])
-    coverage = {key: _pairs(value) for key, value in data["coverage"].items()}
+    for key in ("prices", "layer_prices", "function_prices"):
+        convention[key] = _pairs(convention.get(key, {}))  # function_prices came after the first tables
+    coverage = dict(data["coverage"])
+    assumed = tuple(Assumption(str(a["op"]), _int(a["calls"]), str(a["text"])) for a in coverage.pop("assumed", ()))
+    coverage = {key: _pairs(value) for key, value in coverage.items()}
     return CostTable(
         run=RunInfo(**run),
         convention=Convention(**convention),
@@ -96,7 +100,7 @@ def _read(data: Mapping[str, Any]) -> CostTable:
         containers=_pairs(data["containers"]),
         totals=Totals(**{key: _int(value) for key, value in data["totals"].items()}),
         memory=tuple(MemoryLine(**line) for line in data["memory"]),
-        coverage=Coverage(**coverage),
+        coverage=Coverage(**coverage, assumed=assumed),
         weight_layers=_int(data["weight_layers"]),
         schema=_int(data["schema"]),
     )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from vggcost.errors import InputError
 
+if TYPE_CHECKING:
+    from vggcost.records import InputRecord
+
 __all__ = [
+    "described",
     "did_you_mean",
     "exact",
     "human_bytes",
@@ -133,6 +138,34 @@ def shape(sizes: Iterable[int]) -> str:
         '64×224×224'
     """
     return "×".join(str(size) for size in sizes)
+
+
+def described(inputs: Sequence[InputRecord], batch: int) -> str:
+    """Write what a model is run on: one input without its batch, several by name with their whole shapes.
+
+    Example:
+        >>> from vggcost.records import InputRecord
+        >>> ids, mask = (InputRecord(name, (1, 128), "int64") for name in ("input_ids", "mask"))
+        >>> described([ids], 1)
+        '128 int64 values'
+        >>> described([ids, mask], 1)
+        'input_ids 1×128 int64, mask 1×128 int64'
+    """
+    if len(inputs) == 1 and not inputs[0].is_item:
+        return _sized(inputs[0].sizes(batch), inputs[0].dtype)
+    listed = [f"{record.name} {_sized(record.shape, record.dtype)}" for record in inputs]
+    return ", ".join([*listed[:_MOST], *([f"{len(listed) - _MOST} more"] if len(listed) > _MOST else [])])
+
+
+_MOST = 4  # inputs that are written out
+
+
+def _sized(sizes: Sequence[int], dtype: str) -> str:
+    kind = "" if dtype == "float32" else f" {dtype}"
+    if not sizes:
+        return f"a{kind} scalar" if dtype[:1] not in "iu" else f"an{kind} scalar"
+    values = "" if len(sizes) > 1 else " values" if sizes[0] != 1 else " value"
+    return shape(sizes) + kind + values
 
 
 def product(factors: Iterable[int]) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rich_click as click
 
+from vggcost.cli.options import batch_option, convention_option, inputs_option, mode_option
 from vggcost.cli.sources import table_of
 from vggcost.errors import OptionError
 from vggcost.units import did_you_mean
@@ -17,10 +20,10 @@ _FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
 @click.command()
 @click.argument("models", nargs=-1, metavar="MODEL...")
 @click.option("--family", help=f"A family of the zoo: {', '.join(FAMILIES)}.")
-@click.option("-i", "--input", "shape", metavar="SHAPE", help="Input without the batch, for all models.")
-@click.option("-b", "--batch", type=int, default=1, show_default=True, help="Batch size N.")
-@click.option("--mode", default="inference", show_default=True, help="inference or training.")
-@click.option("--convention", default="torch", show_default=True, help="What counts as a FLOP.")
+@inputs_option
+@batch_option
+@mode_option
+@convention_option
 @click.option("--columns", metavar="A,B,…", help="Columns, in order; 'all' for all of them.")
 @click.option("--sort", metavar="COLUMN", help="Sort by a column; -COLUMN puts the largest first.")
 @click.option("--baseline", metavar="MODEL", help="Give ratios to this model.")
@@ -33,7 +36,7 @@ _FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
 def compare(
     models: tuple[str, ...],
     family: str | None,
-    shape: str | None,
+    inputs: Any,
     batch: int,
     mode: str,
     convention: str,
@@ -61,7 +64,7 @@ def compare(
     chosen = list(COLUMNS) if columns == "all" else columns.split(",") if columns else DEFAULT_COLUMNS
     # A wrong column is found before anything is traced.
     side_by_side([], chosen, sort)
-    tables = [table_of(name, shape, batch=batch, mode=mode, convention=convention) for name in names]
+    tables = [table_of(name, inputs, batch=batch, mode=mode, convention=convention) for name in names]
     result = side_by_side(tables, chosen, sort, baseline, allow_different_inputs)
     form = "html" if as_html else format_ or "table"
     default = f"{family or '-'.join(file_name(name) for name in names[:4])}.html" if as_html else "-"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rich_click as click
+
+from vggcost.cli.options import batch_option, convention_option, inputs_option, mode_option
 
 __all__ = ["diff"]
 
@@ -10,14 +14,14 @@ __all__ = ["diff"]
 @click.command()
 @click.argument("before")
 @click.argument("after")
-@click.option("-i", "--input", "shape", metavar="SHAPE", help="Input without the batch, for both models.")
-@click.option("-b", "--batch", type=int, default=1, show_default=True, help="Batch size N.")
-@click.option("--mode", default="inference", show_default=True, help="inference or training.")
-@click.option("--convention", default="torch", show_default=True, help="What counts as a FLOP.")
+@inputs_option
+@batch_option
+@mode_option
+@convention_option
 @click.option("--format", "format_", type=click.Choice(("table", "markdown", "json")), default="table", help="Form.")
 @click.option("-o", "--output", metavar="FILE", default="-", help="Where to write; - is standard output.")
 def diff(
-    before: str, after: str, shape: str | None, batch: int, mode: str, convention: str, format_: str, output: str
+    before: str, after: str, inputs: Any, batch: int, mode: str, convention: str, format_: str, output: str
 ) -> None:
     """Say which layers account for the difference from BEFORE to AFTER, largest first.
 
@@ -30,5 +34,5 @@ def diff(
     from vggcost.report.difference import difference, render_difference
 
     options = {"batch": batch, "mode": mode, "convention": convention}
-    found = difference(table_of(before, shape, **options), table_of(after, shape, **options))
+    found = difference(table_of(before, inputs, **options), table_of(after, inputs, **options))
     write(output, render_difference(found, format_))

@@ -94,6 +94,6 @@ def _peak(model: str, shape: str | None, batch: int, **options: bool) -> int:
     from vggcost.cost.memory import peak_of, timeline
     from vggcost.trace import trace_model
 
-    loaded, run, keywords = prepared(model, shape, batch, "inference", "torch", dict(options))
-    trace = trace_model(loaded.model, run, keywords=keywords)
+    loaded, run, arguments = prepared(model, shape, batch, "inference", (), dict(options))
+    trace = trace_model(loaded.model, run, arguments=arguments, assume=loaded.assume)
     return peak_of(trace, timeline(trace)).bytes

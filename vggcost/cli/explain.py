@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rich_click as click
+
+from vggcost.cli.options import inputs_option
 
 __all__ = ["explain"]
 
@@ -10,10 +14,10 @@ __all__ = ["explain"]
 @click.command()
 @click.argument("model")
 @click.argument("number")
-@click.option("-i", "--input", "shape", metavar="SHAPE", help="Input without the batch, such as 3x224x224.")
+@inputs_option
 @click.option("--format", "format_", type=click.Choice(("table", "json")), default="table", help="Form.")
 @click.option("-o", "--output", metavar="FILE", default="-", help="Where to write; - is standard output.")
-def explain(model: str, number: str, shape: str | None, format_: str, output: str) -> None:
+def explain(model: str, number: str, inputs: Any, format_: str, output: str) -> None:
     """Find the definitions of MODEL's figures that give NUMBER, to its printed precision, simplest first.
 
     NUMBER is as printed: 15.3G, "15.5 GFLOPs", 51.68MB, 138.3M.
@@ -28,4 +32,4 @@ def explain(model: str, number: str, shape: str | None, format_: str, output: st
     from vggcost.cli.files import write
     from vggcost.report.claims import render_explanation
 
-    write(output, render_explanation(find(model, number, partial(analyze, inputs=shape)), format_))
+    write(output, render_explanation(find(model, number, partial(analyze, inputs=inputs)), format_))

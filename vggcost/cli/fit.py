@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import rich_click as click
+
+from vggcost.cli.options import factory_options, inputs_option
 
 __all__ = ["fit"]
 
@@ -16,11 +19,9 @@ __all__ = ["fit"]
     "--memory", "budget", required=True, metavar="SIZE", help="What may be taken: 24GiB, 512MiB, 12GB, or bytes."
 )
 @click.option("--vary", default="batch", show_default=True, help="What is made larger: batch or resolution.")
-@click.option("-i", "--input", "shape", metavar="SHAPE", help="Input without the batch, such as 3x224x224.")
+@inputs_option
 @click.option("-b", "--batch", type=int, default=1, show_default=True, help="Batch size N, when the resolution varies.")
-@click.option(
-    "-k", "options", metavar="KEY=VALUE", multiple=True, help="Option of the model's factory; may be repeated."
-)
+@factory_options
 @click.option("--optimizer", default="sgd", show_default=True, help="As for memory.")
 @click.option("--freeze", metavar="PATTERN", multiple=True, help="As for memory.")
 @click.option("--dtype", default="", help="As for memory.")
@@ -30,7 +31,7 @@ def fit(
     model: str,
     budget: str,
     vary: str,
-    shape: str | None,
+    inputs: Any,
     batch: int,
     options: tuple[str, ...],
     optimizer: str,
@@ -53,7 +54,7 @@ def fit(
     chosen = {"optimizer": optimizer, "freeze": freeze, "dtype": dtype, "device": device, **read_options(options)}
     if vary == "resolution":
         chosen["batch"] = batch
-    found = search(model, size, vary, shape, **chosen)
+    found = search(model, size, vary, inputs, **chosen)
     if format_ == "json":
         print(json.dumps({"schema": 1, "model": model, **asdict(found)}, indent=1, sort_keys=True, ensure_ascii=False))
         return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from traceback import print_exc
 from typing import Any
 
 import rich_click as click
@@ -28,8 +29,9 @@ _COMMANDS = {
     "diff": "Which layers account for the difference between two models.",
     "stack": "One k×k convolution against a stack of 3×3.",
     "claims": "Published statements, recomputed.",
+    "verify": "Count a model again by independent ways.",
     "explain": "Which definition gives this number?",
-    "models": "List the models of the zoo.",
+    "models": "List the models of the zoo, torchvision, timm or transformers.",
 }
 
 
@@ -53,7 +55,8 @@ class _Lazy(click.RichGroup):
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="vggcost")
-def cli() -> None:
+@click.option("--traceback", is_flag=True, help="After an error, show where it came from; works after a command too.")
+def cli(traceback: bool) -> None:
     """What an architecture costs, known before anyone runs it.
 
     A model is built and run once on meta tensors (shapes without data): parameters, MACs, FLOPs and
@@ -65,6 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1 (a check failed) or 2 (usage or tool error)."""
     if arguments is None:
         arguments = sys.argv[1:]
+    traced = "--traceback" in arguments
+    arguments = [word for word in arguments if word != "--traceback"]
     try:
         status = cli.main(args=arguments or ["--help"], prog_name="vggcost", standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
@@ -77,6 +82,8 @@ def main(arguments: list[str] | None = None) -> None:
         command = context.command_path if context else "vggcost"
         _fail(f"{error.format_message()} (try '{command} --help')", 2)
     except VggcostError as error:
+        if traced:
+            print_exc()
         _fail(str(error), 2)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         sys.stderr.close()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import rich_click as click
+
+from vggcost.cli.options import assume_option, batch_option, factory_options, inputs_option
 
 __all__ = ["memory"]
 
 
 @click.command()
 @click.argument("model")
-@click.option("-i", "--input", "shape", metavar="SHAPE", help="Input without the batch, such as 3x224x224.")
-@click.option("-b", "--batch", type=int, default=1, show_default=True, help="Batch size N.")
-@click.option(
-    "-k", "options", metavar="KEY=VALUE", multiple=True, help="Option of the model's factory; may be repeated."
-)
+@inputs_option
+@assume_option
+@batch_option
+@factory_options
 @click.option(
     "--optimizer",
     default="sgd",
@@ -42,7 +45,8 @@ __all__ = ["memory"]
 @click.option("-o", "--output", metavar="FILE", help="Where to write; - is standard output.  [default: -]")
 def memory(
     model: str,
-    shape: str | None,
+    inputs: Any,
+    assume: dict[str, int],
     batch: int,
     options: tuple[str, ...],
     optimizer: str,
@@ -68,7 +72,7 @@ def memory(
 
     found = simulate(
         model,
-        shape,
+        inputs,
         batch=batch,
         optimizer=optimizer,
         optimizer_options=read_options(optimizer_options),
@@ -77,6 +81,7 @@ def memory(
         accumulate=accumulate,
         device=device,
         attention=attention,
+        assume=assume,
         loss=load_function(loss) if loss else None,
         **read_options(options),
     )

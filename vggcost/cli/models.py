@@ -1,4 +1,4 @@
-"""`vggcost models`: what the zoo holds."""
+"""`vggcost models`: what the zoo and the libraries hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,20 @@ __all__ = ["models"]
 @click.command()
 @click.argument("pattern", default="*")
 def models(pattern: str) -> None:
-    """List the models of the zoo whose name or alias matches PATTERN, such as 'vgg16*' or bn."""
+    """List the models whose name matches PATTERN.
+
+    A pattern such as 'vgg16*' or bn is of the zoo's names and aliases; with a library in front it is of that
+    library's: 'timm:*resnet*', 'torchvision:*', 'hf:llama'.
+    """
+    if ":" in pattern:
+        from vggcost.load import matching
+
+        names = matching(pattern)
+        if not names:
+            place = pattern.partition(":")[0]
+            raise ModelError(f"no model matches {pattern!r}; 'vggcost models {place}:' lists all of {place}")
+        print("\n".join(names))
+        return
     found = zoo.matching(pattern)
     if not found:
         raise ModelError(f"no model of the zoo matches {pattern!r}; 'vggcost models' lists all of them")

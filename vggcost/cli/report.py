@@ -8,8 +8,16 @@ from typing import Any
 
 import rich_click as click
 
+from vggcost.cli.options import (
+    assume_option,
+    batch_option,
+    convention_option,
+    factory_options,
+    inputs_option,
+    mode_option,
+)
 from vggcost.cli.sources import read_table
-from vggcost.errors import OptionError
+from vggcost.errors import OptionError, TraceError
 
 __all__ = ["read_options", "report"]
 
@@ -18,21 +26,18 @@ _FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
 
 @click.command()
 @click.argument("model", required=False)
-@click.option("-i", "--input", "shape", metavar="SHAPE", help="Input without the batch, such as 3x224x224.")
-@click.option("-b", "--batch", type=int, default=1, show_default=True, help="Batch size N.")
-@click.option(
-    "-k", "options", metavar="KEY=VALUE", multiple=True, help="Option of the model's factory; may be repeated."
-)
+@inputs_option
+@assume_option
+@batch_option
+@factory_options
 @click.option("--dense", is_flag=True, help="Fully connected layers of a zoo net as convolutions: -k dense=true.")
+@click.option("--fuse", is_flag=True, help="First call the model's own fuse, reparameterize or switch_to_deploy.")
 @click.option(
-    "--mode", default="inference", show_default=True, help="inference, or training: forward, loss and backward."
+    "--fallback", metavar="cpu", default="", help="Where the model cannot run on meta, run it on real CPU tensors."
 )
-@click.option(
-    "--convention",
-    default="torch",
-    show_default=True,
-    help="What counts as a FLOP: torch, full, fvcore or convnet-burden.",
-)
+@click.option("--partial", is_flag=True, help="Where the run stops, report the rows until there; exit status 1.")
+@mode_option
+@convention_option
 @click.option("--depth", type=click.IntRange(min=1), help="Fold layers nested deeper than this.")
 @click.option(
     "--format", "format_", type=click.Choice(_FORMATS), default=None, help="Form of the report.  [default: table]"
@@ -45,10 +50,14 @@ _FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
 @click.option("--strict", is_flag=True, help="Exit with status 1 if an op is unknown to the convention.")
 def report(
     model: str | None,
-    shape: str | None,
+    inputs: Any,
+    assume: dict[str, int],
     batch: int,
     options: tuple[str, ...],
     dense: bool,
+    fuse: bool,
+    fallback: str,
+    partial: bool,
     mode: str,
     convention: str,
     depth: int | None,
@@ -60,7 +69,8 @@ def report(
 ) -> int:
     """Say what MODEL costs, layer by layer.
 
-    MODEL is a name of the zoo (vggcost models), ./file.py:factory or package.module:factory.
+    MODEL is a name of the zoo (vggcost models), torchvision:NAME, timm:NAME, hf:NAME, hf:./config.json,
+    ./file.py:factory, package.module:factory or ./model.pt2.
 
     vggcost report vgg16 --html writes vgg16.html and prints its path.
     """
@@ -68,6 +78,7 @@ def report(
         raise click.UsageError("give one of MODEL and --from FILE")
     if as_html and format_ not in (None, "html"):
         raise click.UsageError(f"--html and --format {format_} contradict each other; give one of them")
+    stopped = ""
     form = "html" if as_html else format_ or "table"
     if saved is not None:
         table = read_table(saved)
@@ -75,15 +86,16 @@ def report(
         from vggcost import analyze
 
         assert model is not None
-        table = analyze(
-            model,
-            shape,
-            batch=batch,
-            mode=mode,
-            convention=convention,
-            saved=True,
-            **read_options((*options, "dense=true") if dense else options),
-        )
+        given = read_options((*options, "dense=true") if dense else options)
+        try:
+            table = analyze(
+                model, inputs, batch=batch, mode=mode, convention=convention, saved=True, assume=assume, fuse=fuse,
+                fallback=fallback, **given,
+            )  # fmt: skip
+        except TraceError as error:
+            if not partial or error.table is None:
+                raise
+            table, stopped = error.table, str(error)
     from vggcost.cli.files import file_name, write
     from vggcost.report import render
 
@@ -91,6 +103,8 @@ def report(
     name = model if model is not None else table.run.model
     target = output or (f"{file_name(name)}.html" if as_html else "-")
     write(target, text)
+    if stopped:
+        print(f"vggcost: only the rows until the run stopped: {stopped}", file=sys.stderr)
     unknown = table.coverage.unknown
     if unknown:
         ops = ", ".join(op for op, _ in unknown)
@@ -98,7 +112,7 @@ def report(
             f"vggcost: {len(unknown)} unknown to convention {table.convention.name}, counted as 0: {ops}",
             file=sys.stderr,
         )
-    return 1 if strict and unknown else 0
+    return 1 if stopped or (strict and unknown) else 0
 
 
 def read_options(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -114,6 +128,9 @@ def read_options(pairs: tuple[str, ...]) -> dict[str, Any]:
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             options[key] = value
     words = {
+        "assume",
+        "fuse",
+        "fallback",
         "model_or_name",
         "inputs",
         "batch",

@@ -30,10 +30,10 @@ def read_table(path: str) -> CostTable:
         raise TableError(f"{path}: {error}") from None
 
 
-def table_of(name: str, shape: str | None = None, **options: Any) -> CostTable:
+def table_of(name: str, inputs: Any = None, **options: Any) -> CostTable:
     """Return the table of a model's name, or of a saved file (`-` or `*.json`), which needs no torch."""
     if name == "-" or name.endswith(".json"):
         return read_table(name)
     from vggcost import analyze
 
-    return analyze(name, shape, saved=True, **options)
+    return analyze(name, inputs, saved=True, **options)

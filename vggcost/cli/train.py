@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import rich_click as click
+
+from vggcost.cli.options import inputs_option
 
 __all__ = ["train"]
 
@@ -20,7 +23,7 @@ __all__ = ["train"]
 @click.option("--device", help="Device whose published peak is taken, such as titan-black.")
 @click.option("--peak", metavar="FLOPS", help="Published peak of one GPU in FLOPs per second, such as 5.1T.")
 @click.option("--optimizer", help="As for memory.")
-@click.option("-i", "--input", "shape", metavar="SHAPE", help="Input without the batch.")
+@inputs_option
 @click.option("--format", "format_", type=click.Choice(("table", "json")), default="table", help="Form.")
 def train(
     model: str,
@@ -32,7 +35,7 @@ def train(
     device: str | None,
     peak: str | None,
     optimizer: str | None,
-    shape: str | None,
+    inputs: Any,
     format_: str,
 ) -> None:
     """Work out what training MODEL costs: iterations, FLOPs, memory per GPU, gradient traffic, time at full use."""
@@ -50,7 +53,7 @@ def train(
     if whole < share:
         raise OptionError(f"a batch of {whole} cannot be shared by {share} GPUs; give a larger --batch or fewer --gpus")
     flops = float(read_count(peak)) if peak else chosen.flops
-    step = memory(model, shape, batch=-(-whole // share), optimizer=optimizer or known.optimizer)
+    step = memory(model, inputs, batch=-(-whole // share), optimizer=optimizer or known.optimizer)
     per_gpu = step.run.batch
     per_image = (step.totals.forward_flops + step.totals.backward_flops) // per_gpu
     found = bill(

@@ -14,7 +14,7 @@ from vggcost.cost.macs import BIASED, MACS
 from vggcost.cost.prices import accumulate, cell, distance, fft, inside, interpolate, lookup, loss, region, sort
 from vggcost.records import Convention, ModuleRecord, OpRecord
 
-__all__ = ["PRICES", "group_of", "is_known", "layer_priced", "priced", "status_of"]
+__all__ = ["GROUPS", "PRICES", "group_of", "is_known", "layer_priced", "priced", "status_of"]
 
 _GROUPS: dict[str, str] = {
     # Data is moved, made or looked up; nothing is computed. Free everywhere.
@@ -137,6 +137,7 @@ _GROUP_OF = {
     **{f"aten.{name}": group for group, names in _GROUPS.items() for name in names.split()},
     **{f"torchvision.{name}": "region" for name in _REGIONS.split()},
 }
+GROUPS = dict.fromkeys((*_GROUPS, "region"))
 _ALWAYS_FREE = ("view", "move")
 
 
@@ -153,8 +154,6 @@ def group_of(op: OpRecord) -> str | None:
         return "stated"
     if op.nature == "view":
         return "view"
-    if op.op == "aten.mean" and op.get("dim") == (-1, -2) and op.get("keepdim"):
-        return "adaptive_pool"  # how torch dispatches adaptive average pooling to 1×1
     name = op.op if op.op in _GROUP_OF else op.op.rstrip("_")
     return _GROUP_OF.get(name) or ("elementwise" if op.nature == "pointwise" else None)
 
@@ -166,7 +165,7 @@ def status_of(op: OpRecord, kind: str, convention: Convention) -> str:
         return "counted"
     if group is None:
         return "unknown"
-    if group in dict(convention.prices) or (kind in dict(convention.layer_prices) and group != "view"):
+    if _rule(op, convention) is not None or (kind in dict(convention.layer_prices) and group != "view"):
         return "counted"
     return "unknown" if convention.exhaustive and group not in _ALWAYS_FREE else "free"
 
@@ -191,23 +190,34 @@ def _stride_area(op: OpRecord) -> int:
     return stride[0] ** 2 if len(stride) == 1 else prod(stride)
 
 
+def _scaled(op: OpRecord) -> bool:
+    """Whether a normalisation has a scale of its own."""
+    return "weight" not in op.get("without", ())
+
+
 def _norm(op: OpRecord) -> int:
-    return (8 if len(op.input_shapes) > 1 else 6) * _per_input(op)
+    return (8 if _scaled(op) else 6) * _per_input(op)
+
+
+def _by_the_batch(op: OpRecord) -> bool:
+    """Whether BatchNorm takes its statistics from the batch."""
+    return bool(op.get("training", op.op.endswith(("_legit", "_with_update"))))
 
 
 def _batch_norm(op: OpRecord) -> int:
-    training = op.get("training", op.op.endswith(("_legit", "_with_update")))
-    return _norm(op) if training else 2 * _per_input(op)
+    return _norm(op) if _by_the_batch(op) else 2 * _per_input(op)
 
 
 def _affine_two(op: OpRecord) -> int:
-    """Fvcore's BatchNorm in inference; besides the input there are two statistics, and scale and shift."""
-    return _per_input(op) * (2 if len(op.input_shapes) > 3 else 1)
+    """Fvcore's BatchNorm."""
+    if _by_the_batch(op):
+        return _affine_five(op)
+    return _per_input(op) * (2 if _scaled(op) else 1)
 
 
 def _affine_five(op: OpRecord) -> int:
     """Fvcore's other norms."""
-    return _per_input(op) * (5 if len(op.input_shapes) > 1 else 4)
+    return _per_input(op) * (5 if _scaled(op) else 4)
 
 
 PRICES: Mapping[str, tuple[Callable[[OpRecord], int], str]] = {
@@ -220,14 +230,8 @@ PRICES: Mapping[str, tuple[Callable[[OpRecord], int], str]] = {
     "ten": (lambda op: 10 * _per_input(op), "10 per element"),
     "two": (lambda op: 2 * _per_output(op), "2 per output element"),
     "stride": (lambda op: 2 * _per_output(op) * _stride_area(op), "2 per output element and position of the stride"),
-    "affine two": (
-        _affine_two,
-        "2 per element, 1 without scale",
-    ),
-    "affine five": (
-        _affine_five,
-        "5 per element, 4 without scale",
-    ),
+    "affine two": (_affine_two, "2 per element, 1 without scale; with the batch's statistics 5 and 4"),
+    "affine five": (_affine_five, "5 per element, 4 without scale"),
     "loss": (loss, "3 per element of the prediction, 1 per target of the log-likelihood; backward 2 and 1"),
     "comparisons of a sort": (sort, "n·log2 n per row of n, 1 per element of a search for one"),
     "one per addition": (accumulate, "1 per element added"),
@@ -245,15 +249,22 @@ PRICES: Mapping[str, tuple[Callable[[OpRecord], int], str]] = {
 }
 
 
+def _rule(op: OpRecord, convention: Convention) -> str | None:
+    """The rule that prices an op: its own, or that of its group."""
+    prices = dict(convention.prices)
+    return prices.get(op.op.rpartition(".")[2], prices.get(group_of(op) or ""))
+
+
 def priced(op: OpRecord, convention: Convention) -> int:
     """Return the FLOPs a convention adds for an op besides those of its MACs."""
-    group = group_of(op)
     rules = dict(convention.prices)
-    if group == "matmul":
+    if group_of(op) == "matmul":
         fused = PRICES[rules["fused"]][0](op) + stated_price(op) if "fused" in rules else 0
         return fused + (_bias(op) if convention.bias else 0)
-    rule = rules.get(group or "")
-    return PRICES[rule][0](op) if rule else 0
+    rule = _rule(op, convention)
+    if rule is None:
+        return 0
+    return int(rule) * _per_output(op) if rule.isdigit() else PRICES[rule][0](op)
 
 
 def _lrn(module: ModuleRecord) -> int:

@@ -6,13 +6,15 @@ from collections import Counter, defaultdict
 from math import prod
 from typing import Any
 
+from vggcost.cost.functions import NOTHING, flops_of, function_of, rule_of
 from vggcost.cost.macs import macs_of, working_of
-from vggcost.cost.ops import group_of, layer_priced, priced, status_of
+from vggcost.cost.ops import group_of, layer_priced, status_of
 from vggcost.cost.receptive import extent, geometries
 from vggcost.records import (
     Convention,
     CostTable,
     Coverage,
+    FunctionRecord,
     LayerCost,
     MemoryLine,
     ModuleRecord,
@@ -65,8 +67,12 @@ def _coverage(trace: Trace, convention: Convention) -> Coverage:
     found: dict[str, Counter[str]] = {"counted": Counter(), "free": Counter(), "unknown": Counter()}
     for op in trace.ops:
         kind = trace.modules[op.module].kind if op.module != OUTSIDE else ""
-        found[status_of(op, kind, convention)][op.op] += 1
-    return Coverage(*(tuple(sorted(found[status].items())) for status in ("counted", "free", "unknown")))
+        status = status_of(op, kind, convention)
+        if status == "counted" and rule_of(function_of(op, trace.functions).name, convention) == NOTHING:
+            status = "free"
+        found[status][op.op] += 1
+    counted, free, unknown = (tuple(sorted(found[status].items())) for status in ("counted", "free", "unknown"))
+    return Coverage(counted, free, unknown, trace.assumed)
 
 
 def _weight_layers(trace: Trace) -> int:
@@ -111,7 +117,7 @@ def _layers(trace: Trace, convention: Convention) -> tuple[tuple[LayerCost, ...]
         field = fields.get(module.outputs[0]) if module.outputs else None
         rows.append(
             _row(
-                module, ops, params.get(position, []), convention,
+                module, ops, params.get(position, []), convention, trace.functions,
                 activations=activations,
                 activation_bytes=sum(trace.storages[i].nbytes for i in new),
                 saved_bytes=saved[position],
@@ -120,8 +126,8 @@ def _layers(trace: Trace, convention: Convention) -> tuple[tuple[LayerCost, ...]
             )
         )  # fmt: skip
     for path, found in uncalled.items():
-        rows.append(_row(_placeholder(path, "(not called)"), [], found, convention))
-    outside = _row(_placeholder("(outside)", ""), own.get(OUTSIDE, []), [], convention)
+        rows.append(_row(_placeholder(path, "(not called)"), [], found, convention, ()))
+    outside = _row(_placeholder("(outside)", ""), own.get(OUTSIDE, []), [], convention, trace.functions)
     if outside.flops or outside.backward_flops:  # work that no module call caused
         rows.append(outside)
     return tuple(rows), distinct
@@ -133,8 +139,12 @@ def _placeholder(path: str, kind: str) -> ModuleRecord:
 
 
 def _input_storages(trace: Trace) -> dict[int, tuple[int, ...]]:
+    """The storages of the inputs, each with its shape, which is empty where no axis of it is the batch.
+
+    The inputs are registered in their order, before a loss adds its target.
+    """
     inputs = [i for i, storage in enumerate(trace.storages) if storage.role == "input"]
-    return {i: record.shape for i, record in zip(inputs, trace.run.inputs, strict=False)}
+    return {i: () if record.is_item else record.shape for i, record in zip(inputs, trace.run.inputs, strict=False)}
 
 
 def _owners(trace: Trace) -> tuple[dict[int, list[ParamRecord]], dict[str, list[ParamRecord]]]:
@@ -183,18 +193,21 @@ def _outputs(module: ModuleRecord, work: list[OpRecord], atomic: bool) -> tuple[
 
 
 def _row(
-    module: ModuleRecord, ops: list[OpRecord], params: list[ParamRecord], convention: Convention, **seen: Any
+    module: ModuleRecord,
+    ops: list[OpRecord],
+    params: list[ParamRecord],
+    convention: Convention,
+    functions: tuple[FunctionRecord, ...],
+    **seen: Any,
 ) -> LayerCost:
     sums: Counter[str] = Counter()
     worked = []
     whole = layer_priced(module, convention)
-    sums["flops"] = whole or 0
+    flops = (whole, 0) if whole is not None else flops_of(ops, functions, convention)
     for op in ops:
         macs = macs_of(op)
-        flops = 0 if whole is not None else convention.flops_per_mac * macs + priced(op, convention)
         forward = op.phase == "forward"
         sums["macs" if forward else "backward_macs"] += macs
-        sums["flops" if forward else "backward_flops"] += flops
         if forward and group_of(op) == "matmul":
             worked.append(op)
             if op.op in _CONVOLUTIONS:
@@ -213,9 +226,9 @@ def _row(
         trainable=sum(prod(p.shape) for p in params if p.trainable),
         param_bytes=sum(p.nbytes for p in params),
         macs=sums["macs"],
-        flops=sums["flops"],
+        flops=flops[0],
         backward_macs=sums["backward_macs"],
-        backward_flops=sums["backward_flops"],
+        backward_flops=flops[1],
         conv_activations=sums["conv_activations"],
         working=_working(params, worked, sums["macs"]),
         attributes=module.attributes,

@@ -1,6 +1,25 @@
 """From a name to a model on meta, and its inputs."""
 
-from vggcost.load.inputs import parse_inputs, read_inputs
-from vggcost.load.names import Loaded, load, load_function
+from vggcost.load.fuse import folded
+from vggcost.load.inputs import batch_of, named, parse_inputs, read_inputs, to_arguments, with_batch, with_side
+from vggcost.load.json_inputs import JsonText, read_json
+from vggcost.load.loaded import Loaded
+from vggcost.load.names import load, matching
+from vggcost.load.user import load_function
 
-__all__ = ["Loaded", "load", "load_function", "parse_inputs", "read_inputs"]
+__all__ = [
+    "JsonText",
+    "Loaded",
+    "batch_of",
+    "folded",
+    "load",
+    "load_function",
+    "matching",
+    "named",
+    "parse_inputs",
+    "read_inputs",
+    "read_json",
+    "to_arguments",
+    "with_batch",
+    "with_side",
+]

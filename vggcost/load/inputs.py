@@ -1,91 +1,298 @@
-"""What the model is run on: from `3x224x224`, or from tensors, to inputs on meta."""
+"""What the model is run on: from `3x224x224`, from tensors or from JSON, to the arguments of its forward."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from vggcost.errors import InputError
-from vggcost.records import InputRecord
-from vggcost.units import did_you_mean
+from vggcost.records import Arguments, InputRecord
+from vggcost.units import did_you_mean, exact
 
-__all__ = ["DTYPES", "parse_inputs", "read_inputs"]
+__all__ = [
+    "DTYPES",
+    "batch_of",
+    "named",
+    "parse_inputs",
+    "read_inputs",
+    "sized",
+    "tensor_of",
+    "to_arguments",
+    "with_batch",
+    "with_side",
+]
 
-DTYPES = ("float32", "float16", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
+DTYPES = (
+    "float32", "float16", "bfloat16", "float64",
+    "int64", "int32", "int16", "int8", "uint8", "bool", "complex64", "complex128",
+)  # fmt: skip
 _FORM = "write the shape without the batch, such as 3x224x224, and the batch as -b 8"
+_NAMED_FORM = "write a name, = and the whole shape, the batch too, such as input_ids=1x128:int64"
 _LARGEST = 2**62  # bytes that torch can still address
+_SIZES = r"\d{1,19}([x×*]\d{1,19})*"
 
 
-def parse_inputs(text: str, batch: int = 1) -> tuple[InputRecord, ...]:
-    """Read an input as written on the command line.
+def to_arguments(given: Any, batch: int = 1) -> Arguments:
+    """Read inputs in any form that the Python API takes.
 
     Args:
-        text: sizes without the batch joined by `x`, then optionally `:dtype`: `3x224x224`,
-            `128:int64`.
-        batch: N, put before the sizes.
-
-    Returns:
-        One record; its shape is `(N, ...)`.
+        given: a text or a sequence of texts as for `-i`, the path of a JSON file, arguments, or tensors in any
+            nesting (see `read_inputs`).
+        batch: N, for texts and JSON.
 
     Raises:
-        InputError: the text is malformed, a size or the batch is below 1, or the dtype is unknown.
+        InputError: they cannot be read.
+        FileError: the file cannot be read.
+    """
+    from vggcost.load.json_inputs import JsonText  # which is made of what is here
+
+    if isinstance(given, (Path, JsonText)):
+        return (JsonText.of_file(given) if isinstance(given, Path) else given).arguments(batch)
+    if isinstance(given, Arguments):
+        return named(given)
+    if isinstance(given, str) or (
+        isinstance(given, (tuple, list)) and given and all(isinstance(t, str) for t in given)
+    ):
+        return parse_inputs(given, batch)
+    return read_inputs(given)[0]
+
+
+def parse_inputs(texts: str | Sequence[str], batch: int = 1) -> Arguments:
+    """Read inputs as written on the command line, where `-i` may be repeated.
+
+    Args:
+        texts: each is one of `3x224x224` (sizes without the batch, passed by position), `input_ids=1x128` (a keyword
+            argument of this whole shape) and `tokens:1x128` (int64 of this whole shape, by position; also after
+            a name); a dtype may follow, such as `128:int64`.
+        batch: N, put before sizes without a batch, and in the place of a first size of 1.
+
+    Returns:
+        The arguments of the model's forward.
+
+    Raises:
+        InputError: a text is malformed, a size or the batch is below 1, a dtype is unknown, a name is given
+            twice, or a whole shape leaves no room for the batch.
 
     Example:
-        >>> parse_inputs("3x224x224", 2)[0].shape
+        >>> parse_inputs("3x224x224", 2).args[0].shape
         (2, 3, 224, 224)
+        >>> parse_inputs(["input_ids=1x128:int64"], 8).kwargs["input_ids"].shape
+        (8, 128)
     """
     if batch < 1:
         raise InputError(f"the batch must be 1 or more, not {batch}")
-    sizes, _, dtype = text.strip().partition(":")
-    dtype = dtype or "float32"
-    if dtype not in DTYPES:
-        raise InputError(
-            f"unknown dtype {dtype!r} in input {text!r}{did_you_mean(dtype, DTYPES)}; known: {', '.join(DTYPES)}"
-        )
-    if not re.fullmatch(r"\d+([x×*]\d+)*", sizes.lower()):
-        raise InputError(f"cannot read the input {text!r}; {_FORM}")
-    shape = (batch, *(int(size) for size in re.split(r"[x×*]", sizes.lower())))
+    args: list[InputRecord] = []
+    kwargs: dict[str, InputRecord] = {}
+    for text in (texts,) if isinstance(texts, str) else texts:
+        name, record = _parsed(text, batch)
+        if not name:
+            args.append(record)
+        elif name in kwargs:
+            raise InputError(f"the input {name!r} is given twice; give each name once")
+        else:
+            kwargs[name] = record
+    return named(Arguments(tuple(args), dict(kwargs)))
+
+
+def _parsed(text: str, batch: int) -> tuple[str, InputRecord]:
+    """Read one text: the name, empty for an input passed by position, and the tensor."""
+    what = f"the input {text!r}"
+    name, equals, value = (part.strip() for part in text.rpartition("="))
+    if equals and not name.isidentifier():
+        raise InputError(f"cannot read {what}; {_NAMED_FORM}")
+    tokens = value.startswith("tokens:")
+    sizes, _, dtype = value.removeprefix("tokens:").partition(":")
+    form = _NAMED_FORM if equals else "write tokens: and the whole shape, such as tokens:1x128" if tokens else _FORM
+    dtype = _dtype(dtype or ("int64" if tokens else "float32"), f"in input {text!r}")
+    if not re.fullmatch(_SIZES, sizes.lower()):
+        raise InputError(f"cannot read {what}; {form}")
+    shape = tuple(int(size) for size in re.split(r"[x×*]", sizes.lower()))
     if 0 in shape:
-        raise InputError(f"the input {text!r} has a size of 0; {_FORM}")
+        raise InputError(f"{what} has a size of 0; {form}")
+    shape = sized(shape, batch, what) if equals or tokens else (batch, *shape)
+    return name, tensor_of(shape, dtype, f"{what} at batch {batch}")
+
+
+def _dtype(dtype: str, where: str) -> str:
+    if dtype not in DTYPES:
+        raise InputError(f"unknown dtype {dtype!r} {where}{did_you_mean(dtype, DTYPES)}; known: {', '.join(DTYPES)}")
+    return dtype
+
+
+def tensor_of(shape: tuple[int, ...], dtype: str, what: str) -> InputRecord:
+    """Describe a tensor that has no name yet.
+
+    Raises:
+        InputError: the dtype is unknown, or the tensor is larger than any can be.
+    """
     elements = 1
     for size in shape:
         elements *= size
     if elements * 8 > _LARGEST:
-        raise InputError(f"the input {text!r} at batch {batch} has more elements than torch can address")
-    return (InputRecord("input", shape, dtype),)
+        raise InputError(f"{what} has more elements than torch can address")
+    return InputRecord("", shape, _dtype(dtype, f"in {what}"))
 
 
-def read_inputs(inputs: Any) -> tuple[tuple[InputRecord, ...], int]:
-    """Describe tensors given to the API.
-
-    Args:
-        inputs: a tensor, a sequence of tensors, or a mapping of keyword arguments to tensors.
-
-    Returns:
-        The records, and the batch: the first size of the first tensor.
+def sized(shape: tuple[int, ...], batch: int, what: str) -> tuple[int, ...]:
+    """Put the batch where a whole shape starts with 1.
 
     Raises:
-        InputError: something among them is not a tensor.
+        InputError: it starts with something else, and the batch is not 1.
     """
+    if batch == 1 or not shape:
+        return shape
+    if shape[0] != 1:
+        raise InputError(
+            f"{what} already starts with {exact(shape[0])}, so that a batch of {exact(batch)} has no place there; "
+            "write 1 as its first size, or write every shape whole and leave -b out"
+        )
+    return (batch, *shape[1:])
+
+
+def read_inputs(inputs: Any) -> tuple[Arguments, int]:
+    """Describe tensors given to the API; they are neither kept nor changed.
+
+    Args:
+        inputs: a tensor, a tuple or list of positional arguments, or a mapping of keyword arguments; each argument
+            is a tensor, a plain value (bool, int, float, str, None), or a tuple, list or dict of those.
+
+    Returns:
+        The arguments of the model's forward, and the batch (see `batch_of`).
+
+    Raises:
+        InputError: something among them is neither a tensor nor plain, or there is no tensor.
+    """
+    if isinstance(inputs, Mapping):
+        found = Arguments((), {_keyword(key): _read(value, str(key)) for key, value in inputs.items()})
+    elif isinstance(inputs, (tuple, list)):
+        found = Arguments(tuple(_read(value, f"input{at}") for at, value in enumerate(inputs)))
+    else:
+        found = Arguments((_read(inputs, "the input"),))
+    if not found.inputs:
+        raise InputError(
+            "no tensor among the inputs; give a tensor, a tuple of tensors, a dict, or a string such as '3x224x224'"
+        )
+    found = named(found)
+    return found, batch_of(found)
+
+
+def _keyword(key: Any) -> str:
+    if not isinstance(key, str):
+        raise InputError(f"keyword arguments are named by strings, not by {key!r}; give positional ones as a tuple")
+    return key
+
+
+def _read(value: Any, where: str) -> Any:
     import torch
 
-    if isinstance(inputs, torch.Tensor):
-        named: list[tuple[str, Any]] = [("input", inputs)]
-    elif isinstance(inputs, Mapping):
-        named = [(str(key), value) for key, value in inputs.items()]
-    elif isinstance(inputs, Sequence):
-        named = [(f"input{position}", value) for position, value in enumerate(inputs)]
-    else:
-        named = [("input", inputs)]
-    if not named:
-        raise InputError("no inputs given; give a tensor, a tuple of tensors, a dict, or a string such as '3x224x224'")
-    records = []
-    for name, value in named:
-        if not isinstance(value, torch.Tensor):
-            raise InputError(
-                f"{name} is a {type(value).__name__}; inputs are a tensor, a tuple of tensors, "
-                "a dict of keyword arguments, or a string such as '3x224x224'"
-            )
-        records.append(InputRecord(name, tuple(value.shape), str(value.dtype).removeprefix("torch.")))
-    return tuple(records), (records[0].shape or (1,))[0]
+    if isinstance(value, torch.Tensor):
+        if value.layout is not torch.strided or value.is_nested:
+            raise InputError(f"{where} is a sparse or nested tensor; give a dense one of the shape to count")
+        return InputRecord("", tuple(value.shape), str(value.dtype).removeprefix("torch."))
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {key: _read(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):  # a named tuple is a class of the user's
+        return (tuple if isinstance(value, tuple) else list)(_read(v, f"{where}.{at}") for at, v in enumerate(value))
+    raise InputError(
+        f"{where} is a {type(value).__name__}; inputs are a tensor, a tuple of tensors, a dict of keyword arguments, "
+        "plain values and nestings of these, or a string such as '3x224x224'"
+    )
+
+
+def named(arguments: Arguments) -> Arguments:
+    """Name the tensors that have no name by their place: `input`, `input_ids`, `images.0`.
+
+    Example:
+        >>> image = InputRecord("", (3, 800, 600), "float32")
+        >>> [i.name for i in named(Arguments(([image, image],), {"mask": image})).inputs]
+        ['input.0', 'input.1', 'mask']
+    """
+    several = len(arguments.args) > 1
+    return Arguments(
+        tuple(_named(value, f"input{at}" if several else "input") for at, value in enumerate(arguments.args)),
+        {key: _named(value, key) for key, value in arguments.kwargs.items()},
+    )
+
+
+def _named(value: Any, name: str) -> Any:
+    if isinstance(value, InputRecord):
+        return value if value.name else replace(value, name=name)
+    if isinstance(value, dict):
+        return {key: _named(item, f"{name}.{key}") for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(_named(item, f"{name}.{at}") for at, item in enumerate(value))
+    return value
+
+
+def batch_of(arguments: Arguments) -> int:
+    """Say how many inputs go in at once: the first size of the first tensor.
+
+    Where that tensor is one of a list of single things (images of their own sizes, say), it is their number.
+
+    Example:
+        >>> batch_of(parse_inputs("3x224x224", 4))
+        4
+    """
+    inputs = arguments.inputs
+    first = next((record for record in inputs if record.shape), None)
+    if first is None:
+        return 1
+    if first.is_item:
+        place = re.split(r"\.\d+(?:\.|$)", first.name)[0]
+        items = {found[1] for record in inputs if (found := re.match(rf"{re.escape(place)}\.(\d+)", record.name))}
+        return len(items)
+    return first.shape[0]
+
+
+def with_batch(arguments: Arguments, n: int) -> Arguments:
+    """Put a batch of `n` where the arguments of a model for batch 1 have a first size of 1.
+
+    Raises:
+        InputError: `n` is not 1, and no tensor starts with 1.
+
+    Example:
+        >>> with_batch(parse_inputs("tokens:1x128"), 8).inputs[0].shape
+        (8, 128)
+    """
+    if n == 1:
+        return arguments
+    return _changed(
+        arguments,
+        lambda record: record.shape[:1] == (1,),
+        lambda record: replace(record, shape=(n, *record.shape[1:])),
+        f"no input starts with a size of 1 that a batch of {exact(n)} could take the place of",
+    )
+
+
+def with_side(arguments: Arguments, side: int) -> Arguments:
+    """Give every image `(N, C, H, W)` a height and width of `side`.
+
+    Raises:
+        InputError: there is no image.
+
+    Example:
+        >>> with_side(parse_inputs("3x224x224"), 32).inputs[0].shape
+        (1, 3, 32, 32)
+    """
+    return _changed(
+        arguments,
+        lambda record: len(record.shape) == 4,
+        lambda record: replace(record, shape=(*record.shape[:2], side, side)),
+        "no input is an image of channels, height and width",
+    )
+
+
+def _changed(
+    arguments: Arguments,
+    chosen: Callable[[InputRecord], bool],
+    change: Callable[[InputRecord], InputRecord],
+    otherwise: str,
+) -> Arguments:
+    if not any(chosen(record) for record in arguments.inputs):
+        raise InputError(f"{otherwise}; give inputs that have one with -i or --input-json")
+    return arguments.map(lambda record: change(record) if chosen(record) else record)

@@ -36,7 +36,7 @@ def context(table: CostTable, depth: int | None) -> dict[str, Any]:
     ]
     inputs = []
     for record in table.run.inputs:
-        known = input_cells(record)
+        known = input_cells(record, table.run.batch)
         cells = [known.get(column.name, "") for column in shown]
         inputs.append({"name": record.name, "kind": record.dtype, "cells": cells, "working": []})
     totals = [exact(getattr(table.totals, c.name)) if hasattr(table.totals, c.name) else "" for c in shown]

@@ -31,7 +31,8 @@ _MEANINGS = {
 
 def _setting(found: MemoryReport) -> str:
     step, run = found.step, found.run
-    parts = [f"{found.run.title}, {', '.join(shape(i.shape) for i in run.inputs)} {run.inputs[0].dtype}"]
+    inputs = (f"{i.name} {shape(i.shape)} {i.dtype}" for i in run.inputs)
+    parts = [f"{found.run.title}, {', '.join(inputs)}"]
     options = "".join(f", {key}={value}" for key, value in step.options)
     parts.append(f"optimizer {step.optimizer}{options}")
     parts += [f"frozen: {', '.join(step.freeze)}"] if step.freeze else []

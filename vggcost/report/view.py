@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from math import prod
 
 from vggcost.records import CostTable, Extent, InputRecord, LayerCost, MemoryLine, Totals
-from vggcost.units import exact, human_bytes, human_count, percent, shape
+from vggcost.units import described, exact, human_bytes, human_count, percent, shape
 
 __all__ = [
     "COLUMNS",
@@ -22,7 +22,17 @@ __all__ = [
     "totals_lines",
 ]
 
-_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1}
+_BYTES = {
+    "float64": 8,
+    "float32": 4,
+    "float16": 2,
+    "bfloat16": 2,
+    "int64": 8,
+    "int32": 4,
+    "int16": 2,
+    "complex64": 8,
+    "complex128": 16,
+}  # 1 for all others
 _SUMS = [item.name for item in fields(Totals)]
 
 
@@ -77,16 +87,17 @@ def layer_name(layer: LayerCost) -> str:
     return f"{name} (call {layer.call})" if layer.call > 1 else name
 
 
-def input_cells(record: InputRecord) -> dict[str, str]:
-    """The first row: what goes in."""
+def input_cells(record: InputRecord, batch: int) -> dict[str, str]:
+    """The first rows: what goes in."""
     elements = prod(record.shape)
     size = _BYTES.get(record.dtype, 1)
+    is_map = len(record.shape) > 2 and not record.is_item
     return {
-        "output_shape": shape(record.shape[1:] if len(record.shape) > 1 else record.shape),
+        "output_shape": shape(record.sizes(batch) or record.shape),
         "activations": exact(elements),
         "activation_bytes": exact(elements * size),
-        "receptive_field": "1" if len(record.shape) > 2 else "",
-        "jump": "1" if len(record.shape) > 2 else "",
+        "receptive_field": "1" if is_map else "",
+        "jump": "1" if is_map else "",
     }
 
 
@@ -150,15 +161,22 @@ def findings(table: CostTable) -> list[str]:
 def headline(table: CostTable) -> str:
     """Say in one sentence what the model costs."""
     totals, run = table.totals, table.run
-    images = "1 input" if run.batch == 1 else f"{exact(run.batch)} inputs"
-    size = ", ".join(shape(i.shape[1:]) for i in run.inputs)
     step = ""
     if run.mode == "training":
         step = f"; with the backward pass {human_count(totals.flops + totals.backward_flops, 'FLOPs')} a step"
+    note = f" {run.note[0].upper()}{run.note[1:]}." if run.note else ""
     return (
         f"{human_count(totals.params)} parameters; {human_count(totals.macs, 'MACs')} = "
-        f"{human_count(totals.flops, 'FLOPs')} forward for {images} of {size}{step}."
+        f"{human_count(totals.flops, 'FLOPs')} forward for {_what_goes_in(table)}{step}.{note}"
     )
+
+
+def _what_goes_in(table: CostTable) -> str:
+    run = table.run
+    text = described(run.inputs, run.batch)
+    if len(run.inputs) > 1 or run.inputs[0].is_item:
+        return text
+    return f"1 input of {text}" if run.batch == 1 else f"{exact(run.batch)} inputs of {text}"
 
 
 def totals_lines(table: CostTable) -> list[tuple[str, str, str, str]]:
@@ -206,14 +224,17 @@ def memory_cells(line: MemoryLine) -> tuple[str, str, str, str]:
 
 
 def coverage_lines(table: CostTable) -> list[tuple[str, str]]:
-    """Say which ops were counted, which are free by rule and which are unknown."""
+    """Say which ops were counted, which are free by rule, which are unknown, and what was assumed."""
 
     def listed(ops: Iterable[tuple[str, int]]) -> str:
         return ", ".join(f"{op} ×{count}" if count > 1 else op for op, count in ops) or "none"
 
     found = table.coverage
-    return [
+    lines = [
         ("counted", listed(found.counted)),
         ("free by rule", listed(found.free)),
         ("unknown, counted as 0", listed(found.unknown)),
     ]
+    if found.assumed:
+        lines.append(("assumed", "; ".join(f"{listed([(a.op, a.calls)])}: {a.text}" for a in found.assumed)))
+    return lines

@@ -8,12 +8,18 @@ its backward pass are those of torch's own definitions.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from vggcost.trace.recorder import Function
+
 __all__ = ["KERNELS", "Attention"]
 
+Within = Callable[[Function], AbstractContextManager[None]]
 KERNELS = ("auto", "math", "flash", "efficient")
 
 
@@ -24,19 +30,28 @@ class Attention:
     torch functions would not see the call inside nn.MultiheadAttention.
 
     `auto` is what torch chooses: on the CPU its flash kernel where there is no dropout, on CUDA flash for
-    half precision and the memory-efficient kernel otherwise. `used` collects what was assumed.
+    half precision and the memory-efficient kernel otherwise. `used` collects what was assumed; `within` is
+    told that what the kernel dispatches is attention.
     """
 
-    def __init__(self, kernel: str, device: str) -> None:
-        self.kernel, self.device = kernel, device
+    def __init__(self, kernel: str, device: str, within: Within | None = None) -> None:
+        self.kernel, self.device, self.within = kernel, device, within or nullcontext
         self.used: set[str] = set()
+        self.original = F.scaled_dot_product_attention
 
     def __enter__(self) -> None:
-        self._original = F.scaled_dot_product_attention
-        F.scaled_dot_product_attention = self._attend
+        self.original = F.scaled_dot_product_attention
+        F.scaled_dot_product_attention = self.attend
 
     def __exit__(self, *_: object) -> None:
-        F.scaled_dot_product_attention = self._original
+        F.scaled_dot_product_attention = self.original
+
+    def attend(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Run attention as the chosen kernel does; arguments as those of torch's function."""
+        with self.within(Function("scaled_dot_product_attention", (query, key, value), {})):
+            return self._attend(query, key, value, *args, **kwargs)
 
     def _attend(
         self,
@@ -56,7 +71,7 @@ class Attention:
             chosen = "efficient"  # flash takes no mask
         if chosen == "math" or not fits:
             self.used.add("math")
-            math_path = self._original
+            math_path = self.original
             return math_path(query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa)
         self.used.add(chosen)
         aten = torch.ops.aten

@@ -2,33 +2,63 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
+from inspect import Parameter, signature
+from pathlib import Path
 from types import TracebackType
 
 import torch
 from torch import nn
 
-from vggcost.records import InputRecord
-from vggcost.trace.custom import Refusal
-from vggcost.units import exact, shape
+from vggcost.records import Arguments, InputRecord, RunInfo
+from vggcost.trace.bounds import Unknowable
+from vggcost.trace.custom import DENSE, Refusal
+from vggcost.units import described, exact, shape
 
-__all__ = ["explain"]
+__all__ = ["explain", "unknowable"]
 
 
-def explain(error: Exception, model: nn.Module, name: str, inputs: tuple[InputRecord, ...]) -> str:
+def unknowable(stop: Unknowable, model: nn.Module, name: str, path: str) -> str:
+    """Say which layer, on which line, reads a value that a run on meta does not have, and what to try."""
+    module, _ = _innermost(stop.__traceback__)
+    paths = {id(m): path for path, m in model.named_modules()}
+    layer = paths.get(id(module)) or path or type(model).__name__
+    frame = _line(stop.__traceback__)
+    where = f" ({Path(frame.filename).name}, line {frame.lineno}: {frame.line})" if frame else ""
+    return (
+        f"{name}: {layer} reads a value that depends on data, which a run on meta does not have: {stop.op}{where}; "
+        f"state it with --assume {stop.key}=NUMBER, run on real CPU tensors with --fallback cpu, or see the rows until there with --partial"
+    )
+
+
+def _line(tb: TracebackType | None) -> traceback.FrameSummary | None:
+    """Find the innermost line of code that belongs to neither torch nor this package."""
+    here, torch_ = Path(__file__).parent.parent, Path(torch.__file__).parent
+    frames = [f for f in traceback.extract_tb(tb) if not {here, torch_} & set(Path(f.filename).parents)]
+    return frames[-1] if frames else None
+
+
+def explain(error: Exception, model: nn.Module, run: RunInfo, arguments: Arguments) -> str:
     """Turn an exception of a run into one line.
 
     The layer is the innermost module on the traceback; what it expected is read off the layer
     itself where that is possible, and quoted from torch otherwise.
     """
+    where = f"{run.title} on {described(run.inputs, run.batch)}"
+    misfit = _misfit(model, arguments) if isinstance(error, TypeError) else None
+    if misfit is not None:
+        return f"{where}: {misfit}"
     module, x = _innermost(error.__traceback__)
     paths = {id(m): path for path, m in model.named_modules()}
-    given = ", ".join(shape(i.shape[1:]) or "a scalar" for i in inputs)
-    where = f"{name} on {given}"
     layer = paths.get(id(module)) or type(module if module is not None else model).__name__
     if isinstance(error, Refusal):
         return f"{where}: {layer} {error}"
-    reason = _mismatch(module, x) if module is not None and x is not None else None
+    if any(Path(f.filename).parent.name == "nested" for f in traceback.extract_tb(error.__traceback__)):
+        return f"{where}: {layer} makes a nested tensor; only dense ones can be counted: {DENSE[True]}"
+    reason = None
+    if module is not None and x is not None:
+        reason = _wrong_dtype(module, x, arguments) or _mismatch(module, x)
     if reason is None:
         text = " ".join(str(error).split()) or type(error).__name__
         return f"{where}: {layer} failed: {type(error).__name__}: {_shortened(text)}"
@@ -55,6 +85,62 @@ def _innermost(tb: TracebackType | None) -> tuple[nn.Module | None, torch.Tensor
                     x = value
         tb = tb.tb_next
     return module, x
+
+
+def _misfit(model: nn.Module, arguments: Arguments) -> str | None:
+    """Say what forward takes, if it cannot be called with these arguments at all."""
+    try:
+        known = signature(model.forward)
+    except (TypeError, ValueError):  # compiled code has none
+        return None
+    try:
+        known.bind(*arguments.args, **arguments.kwargs)
+    except TypeError as error:
+        ends = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+        plain = [p for p in known.parameters.values() if p.kind not in ends]
+        names = [p.name if p.default is Parameter.empty else f"{p.name} (optional)" for p in plain]
+        listed = [*names[:_MOST], *([f"{len(names) - _MOST} more"] if len(names) > _MOST else [])]
+        example = next((p.name for p in plain if p.kind is not Parameter.POSITIONAL_ONLY), "")
+        by_name = f", or by name as -i {example}=1x3x224x224" if example else ""
+        return (
+            f"forward cannot be called so ({error}); it takes {', '.join(listed) or 'nothing'}; "
+            f"give tensors in this order, each with its own -i{by_name}; other values go into --input-json"
+        )
+    return None
+
+
+_MOST = 8  # arguments of forward that are listed
+
+
+def _wrong_dtype(module: nn.Module, x: torch.Tensor, arguments: Arguments) -> str | None:
+    """Say which dtype a layer of torch takes, if it got another; None if that is not the trouble."""
+    weight = next(module.parameters(recurse=False), None)
+    if not type(module).__module__.startswith("torch.nn.") or weight is None or not weight.is_floating_point():
+        return None
+    got, takes = _dtype(x), _dtype(weight)
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        if not x.is_floating_point():
+            return None
+        return f"{{layer}} takes whole numbers, got {got}; {_given_as(arguments, got, 'int64')}"
+    return None if got == takes else f"{{layer}} takes {takes}, got {got}; {_given_as(arguments, got, takes)}"
+
+
+def _dtype(x: torch.Tensor) -> str:
+    return str(x.dtype).removeprefix("torch.")
+
+
+def _given_as(arguments: Arguments, got: str, takes: str) -> str:
+    """Say how to give the inputs of one dtype in another."""
+    for name, value in (*((None, value) for value in arguments.args), *arguments.kwargs.items()):
+        if isinstance(value, InputRecord) and value.dtype == got and len(value.shape) > (name is None):
+            # An image given to an embedding wants another shape, too.
+            known = value.shape if len(value.shape) == 2 or not takes.startswith("int") else (1, 128)
+            sizes = "x".join(str(size) for size in (known if name else known[1:]))
+            return f"give {value.name} as {takes}, such as -i {f'{name}=' if name else ''}{sizes}:{takes}"
+    found = next((record for record in arguments.inputs if record.dtype == got), None)
+    if found is not None:
+        return f"give {found.name} as {takes}, with --input-json for instance"
+    return f"no input is {got}, so the model itself makes it; convert it there"
 
 
 def _mismatch(module: nn.Module, x: torch.Tensor) -> str | None:

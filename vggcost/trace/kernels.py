@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from vggcost.trace.custom import READS, SHAPES, Refusal, missing
+from vggcost.load.meta import to_meta
+from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, constant, without_masks
+from vggcost.trace.custom import DENSE, READS, SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
 
@@ -31,11 +33,14 @@ class Plan:
     """What is known of an op from its schema."""
 
     name: str
+    base: str
     nature: str
     remember: bool
     decompose: bool
     hidden: bool
     arguments: tuple[str, ...]
+    writes: tuple[int, ...]
+    optional: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -93,11 +98,14 @@ def _plan(func: Any) -> Plan:
     nature = "view" if view else "pointwise" if torch.Tag.pointwise in tags else ""
     return Plan(
         name=name,
+        base=name.rpartition(".")[2].rstrip("_"),
         nature=nature,
-        remember=not (mutates or aliases or tags & _UNSTABLE),
+        remember=not (mutates or aliases or tags & _UNSTABLE or name in BOUNDS),
         decompose=not mutates and _composite(func),
         hidden=name == "aten.detach" or name.startswith("profiler."),  # autograd's own bookkeeping, many times an op
         arguments=tuple(a.name for a in schema.arguments),
+        writes=tuple(i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write),
+        optional=tuple(a.name for a in schema.arguments if str(a.type) == "Optional[Tensor]"),
     )
 
 
@@ -107,9 +115,11 @@ def _composite(func: Any) -> bool:
 
 
 def run(
-    plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], remember: bool
+    plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], remember: bool, assumed: Assumed
 ) -> tuple[Seen, list[torch.Tensor], Any, list[torch.Tensor]]:
     """Run an op.
+
+    Where real tensors meet meta ones, the real ones are moved over; among themselves they are computed.
 
     Returns:
         The facts of the call, its input tensors, its result, and the tensors in the result.
@@ -120,15 +130,56 @@ def run(
     if seen is not None:
         outputs = [_empty(spec) for spec in seen.specs]
         return seen, tensors, tuple(outputs) if seen.several else outputs[0], outputs
-    mixed = any(not t.is_meta for t in tensors) and any(t.is_meta for t in tensors)
-    if mixed and plan.name not in READS:
-        args, kwargs = _to_meta(args), _to_meta(kwargs)
-    result = _compute(plan, func, args, kwargs)
+    given = args
+    meta = any(t.is_meta for t in tensors)
+    real = not all(t.is_meta for t in tensors)
+    if real and plan.name not in READS and (meta or _valueless(tensors, assumed)):
+        if plan.writes:
+            _forget(plan, args, assumed)
+        args, kwargs = to_meta(args, numbers=not meta), to_meta(kwargs, numbers=not meta)
+        meta = True
+    args, kwargs = _placed(plan, args, kwargs, meta)
+    if meta and plan.name in BOUNDS:
+        result = BOUNDS[plan.name](assumed, *args, **kwargs)
+    else:
+        if meta and plan.name in INDEXED and any(t.dtype in MASKS for t in tensors[1:]):
+            args = (args[0], without_masks(assumed, plan.name, args[1]), *args[2:])
+            remember = False  # every call is an assumption
+        result = _compute(plan, func, args, kwargs)
     outputs = tensors_in(result)
+    if meta and plan.name in FOLLOWED and not outputs[0].is_floating_point():
+        assumed.follow(plan.name, given, outputs[0])
+        remember = False
     seen = _seen(plan, args, kwargs, tensors, result, outputs)
     if remember and plan.remember and len(_memory) < _LIMIT and _repeatable(tensors, result, outputs):
         _memory[signature] = seen
     return seen, tensors, result, outputs
+
+
+def _valueless(tensors: list[torch.Tensor], assumed: Assumed) -> bool:
+    return bool(assumed.unknown) and any(t.untyped_storage()._cdata in assumed.unknown for t in tensors)
+
+
+def _forget(plan: Plan, args: tuple[Any, ...], assumed: Assumed) -> None:
+    """Note that the real tensors an op writes to no longer hold a value that is known."""
+    for position in plan.writes:
+        for tensor in tensors_in(args[position]) if position < len(args) else ():
+            if not tensor.is_meta:
+                assumed.forget(tensor)
+
+
+def _placed(
+    plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], meta: bool
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Keep small constants real, and data that is not there on meta, whatever device the model names."""
+    device = kwargs.get("device")
+    if device is None:
+        return args, kwargs
+    if meta:
+        return args, {**kwargs, "device": torch.device("meta")}
+    if device.type == "meta" and (plan.name == "aten._to_copy" or constant(plan.name, args, kwargs)):
+        return args, {**kwargs, "device": torch.device("cpu")}
+    return args, kwargs
 
 
 def register_shape(name: str, shape: Callable[..., Any]) -> None:
@@ -155,7 +206,7 @@ def _signature(value: Any, tensors: list[torch.Tensor]) -> Any:
     kind = type(value)
     if kind in _PLAIN_TYPES or isinstance(value, torch.Tensor):
         if value.layout is not torch.strided or value.is_nested:
-            raise Refusal(f"takes a {_layout(value)} tensor; only dense ones can be counted: {_DENSE[value.is_nested]}")
+            raise Refusal(f"takes a {_layout(value)} tensor; only dense ones can be counted: {DENSE[value.is_nested]}")
         tensors.append(value)
         return (value.shape, value.stride(), value.dtype, value.device.type)
     if kind is tuple or kind is list:
@@ -169,27 +220,8 @@ def _signature(value: Any, tensors: list[torch.Tensor]) -> Any:
     return kind, value  # 1, 1.0 and True are different arguments
 
 
-_DENSE = {
-    False: "convert it first (tensor.to_dense(), sparse=False in an embedding)",
-    True: "pad it first (torch.nested.to_padded_tensor, enable_nested_tensor=False in nn.TransformerEncoder)",
-}
-
-
 def _layout(tensor: torch.Tensor) -> str:
     return "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.").replace("_", " ")
-
-
-def _to_meta(value: Any) -> Any:
-    """Move the real tensors that meet meta ones over, except numbers (0-d), which torch lets through."""
-    if isinstance(value, torch.Tensor):
-        if value.is_meta or value.dim() == 0:
-            return value
-        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
-    if isinstance(value, (tuple, list)):
-        return type(value)([_to_meta(item) for item in value])
-    if isinstance(value, dict):
-        return {key: _to_meta(item) for key, item in value.items()}
-    return value
 
 
 def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -211,7 +243,7 @@ def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
         kind = next((kind for kind in ("sparse", "nested") if kind in plan.name), "")
         if kind:
             raise Refusal(
-                f"makes a {kind} tensor ({plan.name}); only dense ones can be counted: {_DENSE[kind == 'nested']}"
+                f"makes a {kind} tensor ({plan.name}); only dense ones can be counted: {DENSE[kind == 'nested']}"
             ) from error
         if missing(error) and any(t.is_meta for t in tensors_in((args, kwargs))):
             raise Refusal(
@@ -238,7 +270,9 @@ def _repeatable(tensors: list[torch.Tensor], result: Any, outputs: list[torch.Te
     whole = result is outputs[0] if len(outputs) == 1 else isinstance(result, tuple) and len(result) == len(outputs)
     if not tensors or not whole:
         return False  # without a tensor among its arguments an op may depend on torch's defaults
-    if not all(type(t) in _PLAIN_TYPES and t.is_meta and not t.is_complex() for t in (*tensors, *outputs)):
+    if not any(t.is_meta for t in tensors) or not all(t.is_meta for t in outputs):
+        return False  # what real tensors make depends on their values
+    if not all(type(t) in _PLAIN_TYPES and not t.is_complex() for t in (*tensors, *outputs)):
         return False
     before = {t.untyped_storage()._cdata for t in tensors}
     after = {t.untyped_storage()._cdata for t in outputs}
@@ -257,10 +291,13 @@ def _seen(
         if tensor.layout is not torch.strided or tensor.is_nested:
             raise Refusal(
                 f"makes a {_layout(tensor)} tensor ({plan.name}); only dense ones can be counted: "
-                f"{_DENSE[tensor.is_nested]}"
+                f"{DENSE[tensor.is_nested]}"
             )
     named = (*zip(plan.arguments, args, strict=False), *kwargs.items())
     attributes = tuple((name, plain(value)) for name, value in named if value is not None and is_plain(value))
+    given = {name for name, value in named if value is not None}
+    without = tuple(name for name in plan.optional if name not in given)
+    attributes += (("without", without),) if without else ()
     if any(t.is_complex() for t in tensors):
         attributes += (("complex", True),)
     return Seen(

@@ -16,10 +16,11 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vggcost.records import ModuleRecord, OpRecord, StorageRecord
+from vggcost.records import FunctionRecord, ModuleRecord, OpRecord, StorageRecord
+from vggcost.trace.bounds import Assumed
 from vggcost.trace.kernels import SCRATCH, Plan, Seen, is_plain, plain, plan_of, run, tensors_in
 
-__all__ = ["OUTSIDE", "Recorder"]
+__all__ = ["OUTSIDE", "Function", "Recorder"]
 
 OUTSIDE = -1
 
@@ -38,6 +39,16 @@ class _Call:
     children: int = 0
     output_shapes: tuple[tuple[int, ...], ...] = ()
     outputs: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Function:
+    """A call of a public function of torch while it runs; it becomes a record with its first op."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    position: int = OUTSIDE
 
 
 @dataclass(slots=True)
@@ -72,15 +83,19 @@ class Recorder:
     remember: bool = True
     optimizing: bool = False
     scratch: bool = False
+    assumed: Assumed = field(default_factory=Assumed)
     calls: list[_Call] = field(default_factory=list)
     ops: list[OpRecord] = field(default_factory=list)
     storages: list[_Storage] = field(default_factory=list)
-    assumed: list[tuple[str, str]] = field(default_factory=list)
+    functions: list[FunctionRecord] = field(default_factory=list)
+    function: Function | None = None
 
     def __post_init__(self) -> None:
         self._stack: list[int] = [OUTSIDE]
+        self.assumed.where = lambda: self.calls[self._stack[-1]].path if len(self._stack) > 1 else ""
         self._ids: dict[int, int] = {}
-        self._owner: dict[int, int] = {}
+        self._owner: dict[int, tuple[int, int]] = {}
+        self._outer: list[Function | None] = []
         self._count: dict[str, int] = {}
         self._first: dict[str, int] = {}
         self._kept: list[Any] = []
@@ -92,7 +107,7 @@ class Recorder:
     def assume(self, op: str, text: str) -> None:
         """Note that something was taken for granted that depends on data."""
         if not self._muted:
-            self.assumed.append((op, text))
+            self.assumed.note(op, text)
 
     @contextmanager
     def muted(self) -> Iterator[None]:
@@ -152,6 +167,8 @@ class Recorder:
 
     def enter(self, module: nn.Module, args: Any) -> None:
         """Hook: a module's forward begins."""
+        self._outer.append(self.function)
+        self.function = None
         if self._muted:
             return
         parent = self._stack[-1]
@@ -167,7 +184,7 @@ class Recorder:
             self.calls[parent].children += 1
         self._count[path] = self._count.get(path, 0) + 1
         shapes = tuple(tuple(t.shape) for t in tensors_in(args))
-        kind, attributes = type(module).__name__, _attributes(module)
+        kind, attributes = _kind(module), _attributes(module)
         call = _Call(path, kind, self._count[path], tuple(paths[1:]), parent, attributes, shapes)
         self._first.setdefault(path, len(self.calls))
         self._stack.append(len(self.calls))
@@ -175,6 +192,7 @@ class Recorder:
 
     def leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
         """Hook: a module's forward ends; after an exception too, when torch leaves the keyword arguments out."""
+        self.function = self._outer.pop()
         if self._muted:
             return
         kwargs, output = rest if len(rest) == 2 else ({}, *rest)
@@ -201,6 +219,28 @@ class Recorder:
 
     # Ops
 
+    @contextmanager
+    def within(self, function: Function) -> Iterator[None]:
+        """Say that what runs now runs in a public function of torch."""
+        outer, self.function = self.function, function
+        try:
+            yield
+        finally:
+            self.function = outer
+
+    def _position(self, plan: Plan) -> int:
+        """Return the record of the function that an op runs in; none is made for an op that was called itself."""
+        function = self.function
+        if function is None or plan.nature == "view":
+            return OUTSIDE
+        if function.position == OUTSIDE and function.name.rstrip("_") != plan.base:
+            given = function.args, function.kwargs
+            words = tuple(a for a in (*function.args, *function.kwargs.values()) if isinstance(a, str))
+            function.position = len(self.functions)
+            shapes = tuple(tuple(t.shape) for t in tensors_in(given))
+            self.functions.append(FunctionRecord(function.name.rstrip("_"), shapes, words))
+        return function.position
+
     def dispatch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run one op, or rebuild its outputs from memory, and note it."""
         plan = plan_of(func)
@@ -213,7 +253,7 @@ class Recorder:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        seen, tensors, result, outputs = run(plan, func, args, kwargs, self.remember)
+        seen, tensors, result, outputs = run(plan, func, args, kwargs, self.remember, self.assumed)
         if self._muted:
             return result
         if self.scratch and plan.name in SCRATCH:
@@ -224,18 +264,16 @@ class Recorder:
 
     def _note(self, plan: Plan, seen: Seen, tensors: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
         node = backward_node()
-        position = self._stack[-1]
+        position, function = self._stack[-1], OUTSIDE
         if self.optimizing:
             phase = "optimizer"
-        elif node is None:
-            phase = "forward"
-            self._owner.setdefault(sequence_number(), position)
-        elif len(self._stack) > 1:
-            phase = "recompute"
-            self._owner.setdefault(sequence_number(), position)
+        elif node is None or len(self._stack) > 1:
+            phase = "forward" if node is None else "recompute"
+            function = self._position(plan)
+            self._owner.setdefault(sequence_number(), (position, function))
         else:
             phase = "backward"
-            position = self._owner.get(node, OUTSIDE)
+            position, function = self._owner.get(node, (OUTSIDE, OUTSIDE))
         ids = self._ids
         inputs = tuple(
             ids[key] if (key := t.untyped_storage()._cdata) in ids else self._storage(t, position, "buffer")
@@ -246,7 +284,7 @@ class Recorder:
         self.ops.append(
             OpRecord(
                 plan.name, position, phase, plan.nature,
-                seen.input_shapes, seen.output_shapes, seen.attributes, inputs, made,
+                seen.input_shapes, seen.output_shapes, seen.attributes, inputs, made, function,
             )
         )  # fmt: skip
 
@@ -283,6 +321,13 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not isinstance(func, torch._ops.OpOverload):
             return func(*args, **(kwargs or {}))
         return self._recorder.dispatch(func, args, kwargs or {})
+
+
+def _kind(module: nn.Module) -> str:
+    """Name a module's class; an exported program says what its modules were."""
+    if type(module).__module__ == "torch.export.unflatten":
+        return str(module.type_name() or type(module).__name__).rpartition(".")[2]  # type: ignore[operator]
+    return type(module).__name__
 
 
 def _attributes(module: nn.Module) -> tuple[tuple[str, Any], ...]:

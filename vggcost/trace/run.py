@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,14 +18,18 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 import vggcost
-from vggcost.errors import InputError, TraceError
-from vggcost.records import ParamRecord, RunInfo, Trace
+from vggcost.errors import InputError, OptionError, TraceError
+from vggcost.records import Arguments, InputRecord, ParamRecord, RunInfo, Trace
+from vggcost.trace.attention import Attention
 from vggcost.trace.borrow import borrowed, unwrapped
+from vggcost.trace.bounds import ASSUMABLE, Assumed, Constants, Unknowable
+from vggcost.trace.called import Called
 from vggcost.trace.custom import Refusal
-from vggcost.trace.explain import explain
+from vggcost.trace.explain import explain, unknowable
 from vggcost.trace.higher import HigherOrder
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
+from vggcost.units import did_you_mean
 
 __all__ = ["MODES", "trace_model"]
 
@@ -32,14 +37,23 @@ MODES = ("inference", "training")
 LOSS_PATH = "(loss)"
 
 
-def trace_model(model: nn.Module, run: RunInfo, *, keywords: bool = False, remember: bool = True) -> Trace:
+def trace_model(
+    model: nn.Module,
+    run: RunInfo,
+    *,
+    arguments: Arguments | None = None,
+    assume: Mapping[str, int] = MappingProxyType({}),
+    remember: bool = True,
+) -> Trace:
     """Run a model on meta tensors and record every op, module call, parameter and storage.
 
     Args:
         model: any module, on any device; it is left exactly as it was, after an exception too.
         run: what to run: the inputs `(N, …)`, and the mode: `inference` (evaluation mode, no
             gradients) or `training` (forward, loss, backward).
-        keywords: pass the inputs by name rather than by position.
+        arguments: how the inputs are passed; None: by position.
+        assume: what to take for the outcome of ops that depends on data, by `ASSUMABLE`'s names, of all
+            layers or of one (`roi_heads:nonzero`).
         remember: take the outputs of an op seen before from memory; the records are the same.
 
     Returns:
@@ -53,19 +67,21 @@ def trace_model(model: nn.Module, run: RunInfo, *, keywords: bool = False, remem
         raise InputError(f"unknown mode {run.mode!r}; choose {' or '.join(MODES)}")
     model = ready(model)
     training = run.mode == "training"
-    tensors = [torch.empty(i.shape, dtype=getattr(torch, i.dtype), device="meta") for i in run.inputs]
-    recorder = Recorder(model, remember)
+    arguments = arguments or Arguments(run.inputs)
+    real = run.device == "cpu"
+    recorder = Recorder(model, remember and not real, assumed=Assumed(checked(assume)))
+    attention = Attention("auto", "cpu", recorder.within)
     loss = ""
-    with borrowed(model), explained(model, run):
+    with borrowed(model, real=real), explained(model, run, arguments, recorder):
+        passed, tensors = made(arguments, real)
         params = params_of(model)
         register(recorder, model, tensors)
         model.train(training)
-        with watched(recorder, training):
-            output = call(model, run, tensors, keywords)
+        with watched(recorder, training), attention, Called(recorder, attention):
+            output = model(*passed.args, **passed.kwargs)
             if training:
                 loss = train(recorder, output)
-    modules, ops, storages = recorder.records()
-    return Trace(replace(run, loss=loss, versions=versions()), modules, ops, params, storages)
+    return trace_of(recorder, params, replace(run, loss=loss), attention)
 
 
 def ready(model: nn.Module) -> nn.Module:
@@ -92,23 +108,78 @@ def register(recorder: Recorder, model: nn.Module, inputs: list[torch.Tensor]) -
         recorder.register(tensor, "input")
 
 
-def call(model: nn.Module, run: RunInfo, tensors: list[torch.Tensor], keywords: bool) -> Any:
-    """Run the forward pass."""
-    named = {i.name: t for i, t in zip(run.inputs, tensors, strict=True)}
-    return model(**named) if keywords else model(*tensors)
+def made(arguments: Arguments, real: bool = False) -> tuple[Arguments, list[torch.Tensor]]:
+    """Put a tensor in the place of every record: on meta, or with values on the CPU; they are listed in order, too."""
+    tensors: list[torch.Tensor] = []
+    if real:
+        torch.manual_seed(0)
+
+    def tensor(record: InputRecord) -> torch.Tensor:
+        dtype = getattr(torch, record.dtype)
+        if not real:
+            found = torch.empty(record.shape, dtype=dtype, device="meta")
+        else:  # a whole number is an index, and 0 is one of everything
+            found = (
+                torch.rand(record.shape).to(dtype)
+                if dtype.is_floating_point
+                else torch.zeros(record.shape, dtype=dtype)
+            )
+        tensors.append(found)
+        return found
+
+    return arguments.map(tensor), tensors
+
+
+def checked(assume: Mapping[str, int]) -> Mapping[str, int]:
+    """Refuse what cannot be assumed.
+
+    Raises:
+        OptionError: an unknown name, or a negative number.
+    """
+    for key, value in assume.items():
+        name = key.rpartition(":")[2]
+        if name not in ASSUMABLE:
+            raise OptionError(f"cannot assume {name!r}{did_you_mean(name, ASSUMABLE)}; known: {', '.join(ASSUMABLE)}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise OptionError(f"cannot assume {value!r} for {key}; give a whole number")
+    return assume
 
 
 @contextmanager
-def explained(model: nn.Module, run: RunInfo) -> Iterator[None]:
+def explained(model: nn.Module, run: RunInfo, arguments: Arguments, recorder: Recorder | None = None) -> Iterator[None]:
     """Turn what a run raises into one line that names the layer."""
     try:
         yield
     except TraceError:
         raise
+    except Unknowable as stop:
+        until = recorder.calls[-1].path if recorder is not None and recorder.calls else ""
+        error = Stopped(unknowable(stop, model, run.title, until))
+        error.trace = trace_of(recorder, params_of(model), run) if recorder is not None else None
+        raise error from stop
     except Exception as error:
         if not isinstance(error, Refusal) and _is_ours(error):
             raise  # a mistake of vggcost's must not pass for one of the model's
-        raise TraceError(explain(error, model, run.title, run.inputs)) from error
+        raise TraceError(explain(error, model, run, arguments)) from error
+
+
+class Stopped(TraceError):
+    """The run could not go on; `trace` holds what was seen until there."""
+
+    trace: Trace | None = None
+
+
+def trace_of(
+    recorder: Recorder, params: tuple[ParamRecord, ...], run: RunInfo, attention: Attention | None = None
+) -> Trace:
+    """Freeze what was seen, of a whole run or until it stopped."""
+    modules, ops, storages = recorder.records()
+    return Trace(
+        replace(run, versions=versions()), modules, ops, params, storages,
+        attention=tuple(sorted(attention.used)) if attention is not None else (),
+        assumed=recorder.assumed.records(),
+        functions=tuple(recorder.functions),
+    )  # fmt: skip
 
 
 @contextmanager
@@ -122,7 +193,7 @@ def watched(recorder: Recorder, training: bool) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model's warnings about data do not concern shapes
-            with torch.set_grad_enabled(training), saved, recorder.mode(), HigherOrder(recorder):
+            with torch.set_grad_enabled(training), saved, recorder.mode(), Constants(), HigherOrder(recorder):
                 yield
     finally:
         for handle in handles:
@@ -189,10 +260,11 @@ def params_of(model: nn.Module) -> tuple[ParamRecord, ...]:
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether the error comes from the code of this folder, other than where it runs torch's kernels."""
+    """Whether the error comes from the code of this folder, other than where it runs torch's own."""
     frames = traceback.extract_tb(error.__traceback__)
     here = Path(frames[-1].filename).parent == Path(__file__).parent
-    return here and all(frame.name != "_compute" for frame in frames)
+    passed_on = frames[-1].name in ("__torch_function__", "_attend")
+    return here and not passed_on and all(frame.name != "_compute" for frame in frames)
 
 
 def versions() -> tuple[tuple[str, str], ...]:

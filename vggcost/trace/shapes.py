@@ -63,6 +63,7 @@ def _convolution(
     output_padding: Sequence[int],
     groups: int,
 ) -> tuple[Spec, ...] | None:
+    _same_dtype(x, weight)
     axes = x.dim() - 2
     channels_last = axes == 2 and x.is_contiguous(memory_format=torch.channels_last)
     if transposed or axes < 1 or weight.dim() != x.dim() or not _plain(x, weight) or channels_last:
@@ -88,7 +89,7 @@ def _convolution(
 def _same_dtype(a: torch.Tensor, b: torch.Tensor) -> None:
     """Refuse what torch's real kernels refuse; its meta kernels do not look at the dtype."""
     if a.dtype is not b.dtype:
-        raise RuntimeError(f"expected both matrices to have the same dtype, but got {a.dtype} and {b.dtype}")
+        raise RuntimeError(f"expected both operands to have the same dtype, but got {a.dtype} and {b.dtype}")
 
 
 def _mm(a: torch.Tensor, b: torch.Tensor) -> tuple[Spec, ...] | None:
@@ -112,6 +113,17 @@ def _bmm(a: torch.Tensor, b: torch.Tensor) -> tuple[Spec, ...] | None:
     if a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
         return None
     return (_spec((a.shape[0], a.shape[1], b.shape[2]), a.dtype),)
+
+
+def _grouped_mm(
+    a: torch.Tensor, b: torch.Tensor, offs: torch.Tensor | None = None, bias: None = None, out_dtype: None = None
+) -> tuple[Spec, ...] | None:
+    """Matrix products of groups of rows with a matrix each; torch's meta kernel takes half precision alone."""
+    _same_dtype(a, b)
+    if bias is not None or out_dtype is not None or a.shape[-1] != b.shape[-2]:
+        return None
+    groups = {(2, 2): offs.shape[:1] if offs is not None else (), (3, 3): a.shape[:1]}.get((a.dim(), b.dim()), ())
+    return (_spec((*groups, a.shape[-2], b.shape[-1]), a.dtype),)
 
 
 def _pooled(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -237,6 +249,8 @@ def _batch_norm(
     momentum: float,
     eps: float,
 ) -> tuple[Spec, ...] | None:
+    if not x.is_floating_point():  # as on real tensors
+        raise RuntimeError(f"batch norm is not implemented for {x.dtype}")
     given = [t for t in (weight, bias, mean, var) if t is not None]
     if x.dim() < 2 or 0 in x.shape or not _plain(x, *given) or any(tuple(t.shape) != x.shape[1:2] for t in given):
         return None
@@ -266,6 +280,7 @@ RULES: dict[str, Callable[..., tuple[Spec | None, ...] | None]] = {
     "aten.mm": _mm,
     "aten.addmm": _addmm,
     "aten.bmm": _bmm,
+    "aten._grouped_mm": _grouped_mm,
     "aten.max_pool2d_with_indices": _max_pool2d,
     "aten.convolution_backward": _convolution_backward,
     "aten.max_pool2d_with_indices_backward": _max_pool2d_backward,

@@ -6,22 +6,24 @@ steady state: gradients of the step before are freed at its start, states exist 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from inspect import signature
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import nn
 
 from vggcost.errors import OptionError, TraceError
-from vggcost.records import InputRecord, RunInfo, Step, Trace
+from vggcost.records import Arguments, InputRecord, RunInfo, Step, Trace
 from vggcost.trace.attention import KERNELS, Attention
 from vggcost.trace.borrow import borrowed
+from vggcost.trace.bounds import Assumed
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.recurrent import FusedLSTM
-from vggcost.trace.run import call, explained, params_of, ready, register, train, versions, watched
+from vggcost.trace.run import checked, explained, made, params_of, ready, register, trace_of, train, watched
 from vggcost.units import did_you_mean
 
 __all__ = ["OPTIMIZERS", "trace_step"]
@@ -70,7 +72,8 @@ def trace_step(
     step: Step,
     *,
     criterion: Criterion = None,
-    keywords: bool = False,
+    arguments: Arguments | None = None,
+    assume: Mapping[str, int] = MappingProxyType({}),
     remember: bool = True,
 ) -> Trace:
     """Take two training steps on meta tensors and record the second.
@@ -80,7 +83,8 @@ def trace_step(
         run: the inputs; its mode is `training`.
         step: the optimizer, what is frozen, the dtype, how many backward passes a step has.
         criterion: maps the model's output to the loss; None: see `vggcost.trace.run.train`.
-        keywords: pass the inputs by name.
+        arguments: how the inputs are passed; None: by position.
+        assume: as for `vggcost.trace.run.trace_model`.
         remember: take outputs of ops seen before from memory.
 
     Returns:
@@ -95,11 +99,12 @@ def trace_step(
         raise OptionError(f"unknown attention kernel {step.attention!r}; choose one of: {', '.join(KERNELS)}")
     model = ready(model)
     dtype = getattr(torch, step.dtype) if step.dtype else None
-    inputs = tuple(_converted(record, step.dtype) for record in run.inputs)
-    run = replace(run, inputs=inputs)
-    tensors = [torch.empty(i.shape, dtype=getattr(torch, i.dtype), device="meta") for i in inputs]
+    arguments = (arguments or Arguments(run.inputs)).map(lambda record: _converted(record, step.dtype))
+    run = replace(run, inputs=arguments.inputs)
+    passed, tensors = made(arguments)
+    limits = checked(assume)
     recorder, loss = None, ""
-    with borrowed(model, dtype, step.freeze), explained(model, run):
+    with borrowed(model, dtype, step.freeze), explained(model, run, arguments):
         params = params_of(model)
         names = {id(p): path for path, p in model.named_parameters()}
         trained = [p for p in model.parameters() if p.requires_grad]
@@ -109,26 +114,22 @@ def trace_step(
         model.train()
         attention = Attention(step.attention, step.device)
         for _ in range(2):
-            recorder = Recorder(model, remember, scratch=step.device == "cpu")
+            recorder = Recorder(model, remember, scratch=step.device == "cpu", assumed=Assumed(limits))
             register(recorder, model, tensors)
             _note_states(recorder, optimizer, names)
             for parameter in trained:
                 if parameter.grad is not None:
                     recorder.register(parameter.grad, "gradient", keep=False)
             with watched(recorder, True), attention, FusedLSTM(step.device):
-                loss = _one(recorder, model, run, tensors, keywords, optimizer, step.accumulate, names, criterion)
+                loss = _one(recorder, model, passed, optimizer, step.accumulate, names, criterion)
     assert recorder is not None
-    modules, ops, storages = recorder.records()
-    used = tuple(sorted(attention.used))
-    return Trace(replace(run, loss=loss, versions=versions()), modules, ops, params, storages, used)
+    return trace_of(recorder, params, replace(run, loss=loss), attention)
 
 
 def _one(
     recorder: Recorder,
     model: nn.Module,
-    run: RunInfo,
-    tensors: list[torch.Tensor],
-    keywords: bool,
+    passed: Arguments,
     optimizer: torch.optim.Optimizer,
     accumulate: int,
     names: dict[int, str],
@@ -137,7 +138,8 @@ def _one(
     loss = ""
     optimizer.zero_grad(set_to_none=True)
     for _ in range(accumulate):
-        loss = train(recorder, call(model, run, tensors, keywords), criterion)
+        given = passed.map(lambda record: record)  # a model may change the containers it is given
+        loss = train(recorder, model(*given.args, **given.kwargs), criterion)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:

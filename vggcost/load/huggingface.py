@@ -1,0 +1,164 @@
+"""The architectures of transformers, by the name of their type or by a config file; nothing is downloaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from vggcost.errors import ModelError, OptionError
+from vggcost.load.libraries import imported
+from vggcost.load.loaded import Loaded
+from vggcost.load.user import where
+from vggcost.records import Arguments, InputRecord
+from vggcost.units import did_you_mean
+
+__all__ = ["load", "names"]
+
+_TASKS = (
+    "MODEL_FOR_SPEECH_SEQ_2_SEQ", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM", "MODEL_FOR_IMAGE_TEXT_TO_TEXT", "MODEL_FOR_MASKED_LM",
+    "MODEL_FOR_CAUSAL_LM", "MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION", "MODEL_FOR_OBJECT_DETECTION",
+    "MODEL_FOR_UNIVERSAL_SEGMENTATION", "MODEL_FOR_IMAGE_CLASSIFICATION", "MODEL_FOR_SEMANTIC_SEGMENTATION",
+    "MODEL_FOR_DEPTH_ESTIMATION", "MODEL_FOR_CTC", "MODEL_FOR_AUDIO_CLASSIFICATION", "MODEL",
+)  # fmt: skip
+_TOKENS = 128
+_SAMPLES = 16_000  # a second of speech
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Keep the library off the network and quiet while it is imported and used."""
+    before = {name: os.environ.get(name) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_VERBOSITY")}
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+    try:
+        with imported("hf", "transformers"):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def names() -> list[str]:
+    """List the types of model that transformers knows."""
+    with _offline():
+        from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    return sorted(CONFIG_MAPPING_NAMES)
+
+
+def load(name: str, options: dict[str, Any]) -> Loaded:
+    """Build an architecture of transformers from its default config or from a config file.
+
+    Args:
+        name: a type of model, such as `gpt2`, or the path of a `config.json`.
+        options: fields of the config to change; `architecture` names the class, such as `GPT2Model`.
+
+    Raises:
+        ModelError: transformers is missing, there is no such type or file, or the model cannot be built.
+        OptionError: there is no such class or field.
+    """
+    fields: dict[str, Any] = _read(name) if name.endswith(".json") else {"model_type": name}
+    options = dict(options)
+    wanted = options.pop("architecture", None)
+    kind = fields.get("model_type")
+    known = names()
+    if kind not in known:
+        if kind is None:
+            raise ModelError(f"{name} has no model_type; a config of transformers has one")
+        raise ModelError(
+            f"transformers has no type of model {kind!r}{did_you_mean(str(kind), known)}; 'vggcost models hf:' lists them, "
+            "and a model of the hub is given by its config file: hf:./config.json"
+        )
+    with _offline():
+        config = _config(name, kind, fields, options)
+        factory = _architecture(config, wanted, fields.get("architectures"))
+        try:
+            model = factory._from_config(config)
+        except Exception as error:
+            raise ModelError(f"hf:{name} failed: {where(error)}") from error
+    return Loaded(model, f"hf:{name}", f"{factory.__name__} ({kind})", (), "hf", _input(model, config))
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ModelError(f"{path} is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise ModelError(f"{path} is no config of transformers: it holds a {type(fields).__name__}, not an object")
+    return fields
+
+
+def _config(name: str, kind: str, fields: dict[str, Any], options: dict[str, Any]) -> Any:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    factory = CONFIG_MAPPING[kind]
+    try:
+        config = factory.from_dict({key: value for key, value in fields.items() if key != "auto_map"})
+    except Exception as error:
+        raise ModelError(f"hf:{name}: its config is not valid: {where(error)}") from error
+    for key, value in options.items():
+        if not hasattr(config, key):
+            known = sorted(config.to_dict())
+            raise OptionError(
+                f"the config of {kind} has no field {key!r}{did_you_mean(key, known)}; give one with -k key=value"
+            )
+        setattr(config, key, value)
+    return config
+
+
+def _architecture(config: Any, wanted: str | None, declared: list[str] | None) -> Any:
+    """Choose the class: the one asked for, the one the config names, or the usual one of its type."""
+    import transformers
+    from transformers.models.auto import modeling_auto
+
+    asked = wanted or (declared[0] if declared else None)
+    if asked is not None:
+        found = getattr(transformers, asked, None)
+        if found is None or not hasattr(found, "_from_config"):
+            raise OptionError(f"transformers has no architecture {asked!r}; name one with -k architecture=CLASS")
+        return found
+    for task in _TASKS:
+        mapping = getattr(modeling_auto, f"{task}_MAPPING", {})
+        if type(config) in mapping:
+            found = mapping[type(config)]
+            return found[0] if isinstance(found, (tuple, list)) else found
+    raise ModelError(
+        f"transformers has no model class for the config {type(config).__name__}; name one with -k architecture=CLASS"
+    )
+
+
+def _input(model: Any, config: Any) -> Callable[[int], Arguments] | None:
+    """What a model of transformers takes, from its config: tokens, an image, or speech."""
+    takes = signature(model.forward).parameters
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    vision = getattr(config, "vision_config", None) or config
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {}
+    tokens = min(_TOKENS, getattr(text, "max_position_embeddings", None) or _TOKENS)
+    size = getattr(vision, "image_size", None) or 224
+    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if "pixel_values" in takes and (model.main_input_name == "pixel_values" or vision is not config):
+        shapes["pixel_values"] = (getattr(vision, "num_channels", 3), *sides), "float32"
+    if "input_ids" in takes and model.main_input_name != "pixel_values":
+        shapes["input_ids"] = (tokens,), "int64"
+    if model.main_input_name == "input_values":
+        shapes["input_values"] = (_SAMPLES,), "float32"
+    if model.main_input_name == "input_features" and hasattr(config, "num_mel_bins"):
+        frames = 2 * getattr(config, "max_source_positions", 1500)
+        shapes["input_features"] = (config.num_mel_bins, frames), "float32"
+    if "decoder_input_ids" in takes and getattr(config, "is_encoder_decoder", False):
+        shapes["decoder_input_ids"] = (tokens,), "int64"
+    if not shapes:
+        return None
+    return lambda batch: Arguments(
+        (), {name: InputRecord(name, (batch, *sizes), dtype) for name, (sizes, dtype) in shapes.items()}
+    )

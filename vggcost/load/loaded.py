@@ -1,0 +1,42 @@
+"""What loading a model gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from vggcost.records import Arguments, Published
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Loaded"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model on meta, and what is known of it.
+
+    Attributes:
+        model: the module; its parameters are on meta.
+        name: the canonical name.
+        title: what people call it.
+        aliases: its other names.
+        source: where it came from: `zoo`, `torchvision`, `timm`, `hf`, `export`, `file`, `module` or `object`.
+        input: the input it is made for: as written on the command line, as arguments for a batch of 1, or what
+            makes the arguments for a batch; None if unknown.
+        published: figures that others printed of it, with these options.
+        assume: what the source states for ops whose outcome depends on data.
+        note: what else a reader of its figures must know, in a sentence.
+    """
+
+    model: nn.Module
+    name: str
+    title: str
+    aliases: tuple[str, ...]
+    source: str
+    input: str | Arguments | Callable[[int], Arguments] | None
+    published: tuple[Published, ...] = ()
+    assume: Mapping[str, int] = field(default_factory=dict)
+    note: str = ""

@@ -1,0 +1,137 @@
+"""Models of the user's own code: `./file.py:factory` and `package.module:factory`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vggcost.errors import ModelError, OptionError, VggcostError
+from vggcost.units import did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["call", "is_file", "load_function", "where"]
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """Find a function or class of the user's: `./file.py:name` or `package.module:name`.
+
+    Raises:
+        ModelError: the name leads nowhere; the message says what is there.
+    """
+    place, colon, attribute = name.rpartition(":")
+    if not colon:
+        raise ModelError(f"{name!r} names no function; write ./file.py:function or package.module:function")
+    return _factory(_from_file(place) if is_file(place) else _from_package(place), place, attribute)
+
+
+def is_file(place: str) -> bool:
+    """Whether this names a Python file rather than a package."""
+    return place.endswith(".py") or os.sep in place
+
+
+def _from_file(place: str) -> Any:
+    path = Path(place)
+    if not path.is_file():
+        raise ModelError(f"no such file: {place}")
+    folder = str(path.resolve().parent)
+    module_name = f"vggcost_user_{re.sub(r'[^0-9a-zA-Z_]', '_', path.stem)}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"{place} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses and pickling look their module up
+    sys.path.insert(0, folder)  # the file's neighbours, as when it is run
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        sys.modules.pop(module_name, None)
+        raise ModelError(f"{place} cannot be imported: {where(error)}") from error
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+    return module
+
+
+def _from_package(place: str) -> Any:
+    here = os.getcwd()
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)  # as with python -m
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        raise ModelError(f"cannot import {place}: {error}; is it installed in this environment?") from error
+    except Exception as error:
+        raise ModelError(f"{place} cannot be imported: {where(error)}") from error
+    finally:
+        if added and here in sys.path:
+            sys.path.remove(here)
+
+
+def _factory(module: Any, place: str, attribute: str) -> Callable[..., Any]:
+    factory = module
+    for part in attribute.split("."):
+        factory = getattr(factory, part, None)
+    if factory is None:
+        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise ModelError(f"{place} has no {attribute!r}{did_you_mean(attribute, names)}")
+    if not callable(factory):
+        raise ModelError(
+            f"{place}:{attribute} is a {type(factory).__name__}, not a function or class that makes a model"
+        )
+    return factory  # type: ignore[no-any-return]
+
+
+def call(factory: Callable[..., Any], name: str, options: dict[str, Any]) -> nn.Module:
+    """Call a user's factory.
+
+    Raises:
+        OptionError: it does not take these arguments.
+        ModelError: it fails, with its own last line and where; or it returns no module.
+    """
+    from torch import nn
+
+    if isinstance(factory, nn.Module):  # an instance is callable too, yet calling it would run it
+        return factory
+    try:
+        model = factory(**options)
+    except VggcostError:
+        raise
+    except Exception as error:
+        if isinstance(error, TypeError) and not _fits(factory, options):
+            raise OptionError(f"{name}: {error}; give arguments with -k key=value") from error
+        raise ModelError(f"{name} failed: {where(error)}") from error
+    if not isinstance(model, nn.Module):
+        raise ModelError(f"{name} returned {type(model).__name__}, not a torch.nn.Module")
+    return model
+
+
+def _fits(factory: Callable[..., Any], options: dict[str, Any]) -> bool:
+    """Whether a factory takes these arguments."""
+    try:
+        inspect.signature(factory).bind(**options)
+    except TypeError:
+        return False
+    except ValueError:  # no signature to be had
+        return True
+    return True
+
+
+def where(error: BaseException) -> str:
+    """Say what was raised, and on which line of the user's code."""
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg} (line {error.lineno})"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
+    last = frames[-1] if len(frames) > 1 else None
+    text = " ".join(str(error).split()) or "no message"
+    return f"{type(error).__name__}: {text}" + (f" ({Path(last.filename).name}, line {last.lineno})" if last else "")

@@ -1,0 +1,280 @@
+"""What a run without data cannot know: sizes and values that depend on it, and the bounds taken instead.
+
+An op whose output size depends on the data (`nonzero`, a boolean mask, `unique`, `nms`) gets the largest
+size it can have, or the one that the user states; the trace says so. An op that reads a value out of a
+tensor has no bound: it stops the run, unless the user states the value.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+
+from vggcost.load.meta import SMALL
+from vggcost.records import Assumption
+from vggcost.units import exact
+
+__all__ = ["ASSUMABLE", "Assumed", "Constants", "Unknowable", "constant"]
+
+
+class Unknowable(Exception):
+    """An op reads a value that a run on meta does not have."""
+
+    def __init__(self, op: str, key: str) -> None:
+        super().__init__(op)
+        self.op, self.key = op, key
+
+
+@dataclass
+class Assumed:
+    """What is assumed in one run.
+
+    Attributes:
+        limits: what the user states: the elements that `nonzero`, `unique` or `nms` return, the number
+            that `item` reads, the length that `repeat_interleave` makes; for one layer as `layer:nonzero`.
+        where: tells the path of the layer that runs.
+        unknown: storages of real tensors that a meta tensor was written into, so that they hold no
+            value any more.
+    """
+
+    limits: Mapping[str, int] = field(default_factory=dict)
+    where: Callable[[], str] = str
+    unknown: set[int] = field(default_factory=set)
+    calls: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    kept: list[torch.Tensor] = field(default_factory=list)
+    values: dict[int, tuple[weakref.ref[Any], int]] = field(default_factory=dict)
+
+    def distinct(self, tensor: torch.Tensor) -> int | None:
+        """Return how many distinct values an integer tensor can hold; None if that is not known."""
+        if tensor.is_floating_point():
+            return None
+        if not tensor.is_meta:
+            return None if tensor.untyped_storage()._cdata in self.unknown else torch.unique(tensor).numel()
+        storage, count = self.values.get(tensor.untyped_storage()._cdata, (None, 0))
+        return count if storage is not None and storage() is not None else None
+
+    def follow(self, op: str, args: tuple[Any, ...], result: torch.Tensor) -> None:
+        """Note how many distinct values the integers can hold that an op makes of others."""
+        if result.is_floating_point():
+            return
+        if op in FILLED:
+            count: int | None = 1
+        else:
+            parts = args[0] if op == "aten.cat" else args[:1]
+            counts = [self.distinct(part) for part in parts]
+            count = None if None in counts else sum(n for n in counts if n is not None)
+        if count is not None:
+            storage = result.untyped_storage()
+            self.values[storage._cdata] = weakref.ref(storage), count
+
+    def forget(self, tensor: torch.Tensor) -> None:
+        """Note that a real tensor no longer holds a value that is known."""
+        self.unknown.add(tensor.untyped_storage()._cdata)
+        self.kept.append(tensor)  # or its address would be another's
+
+    def note(self, op: str, text: str) -> None:
+        """Count one more call for which something was assumed."""
+        self.calls[op, text] = self.calls.get((op, text), 0) + 1
+
+    def count(self, op: str, key: str, most: int, whole: str) -> int:
+        """Return the number of elements an op is taken to return: what the user states, or the most."""
+        stated = self.limit(key)
+        if stated is None:
+            self.note(op, whole)
+            return most
+        self.note(op, f"{exact(stated)} {'element' if stated == 1 else 'elements'}, as stated")
+        return min(stated, most)
+
+    def value(self, op: str, key: str) -> int:
+        """Return the number that the user states.
+
+        Raises:
+            Unknowable: there is none.
+        """
+        stated = self.limit(key)
+        if stated is None:
+            raise Unknowable(op, key)
+        self.note(op, f"{exact(stated)}, as stated")
+        return stated
+
+    def limit(self, key: str) -> int | None:
+        """Return what the user states for an op here: of its layer or of one around it, or of all layers."""
+        path = self.where()
+        while path:
+            for pattern, value in self.limits.items():
+                layer, _, name = pattern.rpartition(":")
+                if name == key and layer and fnmatchcase(path, layer):
+                    return value
+            path = path.rpartition(".")[0]
+        return self.limits.get(key)
+
+    def records(self) -> tuple[Assumption, ...]:
+        """Freeze what was assumed."""
+        return tuple(Assumption(op, calls, text) for (op, text), calls in sorted(self.calls.items()))
+
+
+def _meta(*shape: int, dtype: torch.dtype = torch.int64) -> torch.Tensor:
+    return torch.empty(shape, dtype=dtype, device="meta")
+
+
+_ALL = "every element, the most there can be"
+_DISTINCT = "every element distinct, the most there can be"
+_MASK = "every element of the mask, the most there can be"
+
+
+def _nonzero(assumed: Assumed, x: torch.Tensor) -> torch.Tensor:
+    count = assumed.count("aten.nonzero", "nonzero", x.numel(), _ALL)
+    return _meta(max(x.dim(), 0), count).t()
+
+
+def _masked_select(assumed: Assumed, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    most = torch.broadcast_shapes(x.shape, mask.shape).numel()  # type: ignore[no-untyped-call]
+    return _meta(assumed.count("aten.masked_select", "nonzero", most, _MASK), dtype=x.dtype)
+
+
+def _unique(assumed: Assumed, x: torch.Tensor, inverse: bool = False, counts: bool = False) -> tuple[torch.Tensor, ...]:
+    values = assumed.distinct(x)
+    if values is not None and values < x.numel():
+        count = assumed.count("aten.unique", "unique", values, "every value of the table it was looked up in")
+    else:
+        count = assumed.count("aten.unique", "unique", x.numel(), _DISTINCT)
+    return _meta(count, dtype=x.dtype), _meta(*(x.shape if inverse else (0,))), _meta(count if counts else 0)
+
+
+def _unique2(
+    assumed: Assumed,
+    x: torch.Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+) -> Any:
+    return _unique(assumed, x, return_inverse, return_counts)
+
+
+def _unique_consecutive(
+    assumed: Assumed, x: torch.Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    return _unique_dim(assumed, x, 0 if dim is None else dim, True, return_inverse, return_counts, flat=dim is None)
+
+
+def _unique_dim(
+    assumed: Assumed,
+    x: torch.Tensor,
+    dim: int,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    flat: bool = False,
+) -> Any:
+    if flat:
+        return _unique(assumed, x, return_inverse, return_counts)
+    most = x.shape[dim]
+    count = assumed.count("aten.unique", "unique", most, _DISTINCT)
+    shape = list(x.shape)
+    shape[dim] = count
+    return _meta(*shape, dtype=x.dtype), _meta(most if return_inverse else 0), _meta(count if return_counts else 0)
+
+
+def _nms(assumed: Assumed, boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Tensor:
+    return _meta(assumed.count("torchvision.nms", "nms", boxes.shape[0], "every box kept, the most there can be"))
+
+
+def _item(assumed: Assumed, x: torch.Tensor) -> bool | int | float:
+    value = assumed.value("aten.item", "item")
+    return bool(value) if x.dtype is torch.bool else float(value) if x.is_floating_point() else value
+
+
+def _equal(assumed: Assumed, a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and bool(assumed.value("aten.equal", "item"))
+
+
+def _repeat_interleave(assumed: Assumed, repeats: torch.Tensor, output_size: int | None = None) -> torch.Tensor:
+    if output_size is None:
+        output_size = assumed.value("aten.repeat_interleave", "repeat_interleave")
+    return _meta(output_size)
+
+
+def _bincount(assumed: Assumed, x: torch.Tensor, weights: torch.Tensor | None = None, minlength: int = 0) -> Any:
+    size = max(minlength, assumed.value("aten.bincount", "bincount"))
+    return _meta(size, dtype=torch.int64 if weights is None else weights.dtype)
+
+
+BOUNDS: dict[str, Callable[..., Any]] = {
+    "aten.nonzero": _nonzero,
+    "aten.masked_select": _masked_select,
+    "aten._unique2": _unique2,
+    "aten._unique": lambda assumed, x, sorted=True, return_inverse=False: _unique(assumed, x, return_inverse)[:2],
+    "aten.unique_consecutive": _unique_consecutive,
+    "aten.unique_dim": _unique_dim,
+    "torchvision.nms": _nms,
+    "aten._local_scalar_dense": _item,
+    "aten.equal": _equal,
+    "aten.repeat_interleave": _repeat_interleave,
+    "aten.bincount": _bincount,
+}
+"""Ops whose output depends on the data: what their outputs are taken to be."""
+
+ASSUMABLE = ("nonzero", "unique", "nms", "item", "repeat_interleave", "bincount")
+"""What `--assume` takes."""
+
+FILLED = ("aten.full_like", "aten.zeros_like", "aten.ones_like")
+FOLLOWED = frozenset(
+    (*FILLED, *(f"aten.{name}" for name in ("index", "index_select", "gather", "take", "clone", "_to_copy", "cat")))
+)
+MASKS = (torch.bool, torch.uint8)
+INDEXED = ("aten.index", "aten.index_put", "aten.index_put_", "aten._unsafe_index", "aten._unsafe_index_put")
+
+
+def without_masks(assumed: Assumed, op: str, indices: Any) -> Any:
+    """Replace boolean masks among the indices of an op by as many integer indices as they select."""
+    plain: list[torch.Tensor | None] = []
+    for index in indices:
+        if isinstance(index, torch.Tensor) and index.dtype in MASKS:
+            count = assumed.count(op, "nonzero", index.numel(), _MASK)
+            plain += [_meta(count)] * index.dim()
+        else:
+            plain.append(index)
+    return plain
+
+
+# Constants that the run makes stay real, so that control flow may read them.
+
+COUNTS = frozenset(f"aten.{name}" for name in ("arange", "linspace", "scalar_tensor", "tril_indices", "triu_indices"))
+FILLS = frozenset(f"aten.{name}" for name in ("full", "ones", "zeros", "eye"))
+
+
+def constant(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an op makes a small table of numbers; one that is filled with one real number holds data to come."""
+    dtype = kwargs.get("dtype")
+    whole = dtype is not None and not dtype.is_floating_point and not dtype.is_complex
+    return (op in COUNTS or (op in FILLS and whole)) and small(args)
+
+
+def small(args: tuple[Any, ...]) -> bool:
+    """Whether a constant made with these arguments is small enough to be real."""
+    product = 1.0
+    for value in args:
+        for size in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(size, (int, float)) and not isinstance(size, bool):
+                product *= max(1.0, abs(size))
+    return product <= SMALL
+
+
+class Constants(torch.overrides.TorchFunctionMode):
+    """Keeps what `torch.tensor` makes of plain values real: the dispatcher does not see it."""
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.Tensor.new_tensor and args[0].is_meta:
+            func, args, kwargs = torch.tensor, args[1:], {"dtype": args[0].dtype, **kwargs}
+        if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
+            device = torch.device(kwargs["device"])
+            if device.type == "meta" and not isinstance(args[0] if args else kwargs.get("data"), torch.Tensor):
+                kwargs = {**kwargs, "device": "cpu"}
+        return func(*args, **kwargs)

@@ -1,0 +1,65 @@
+"""Which public function of torch an op ran in.
+
+One function may dispatch several ops (`einsum`, attention), and one op serves several functions (`bmm` is
+what `matmul`, `einsum` and attention come down to). Counters that work on the functions, as fvcore does,
+can only be told with both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from vggcost.trace.attention import Attention
+from vggcost.trace.recorder import Function, Recorder
+
+__all__ = ["Called"]
+
+_CUSTOM = "autograd.Function"
+_DIRECT = (torch._ops.OpOverload, torch._ops.OpOverloadPacket)
+
+
+class Called(TorchFunctionMode):
+    """Tell a recorder which function of torch runs.
+
+    torch takes the mode off while a function runs: what its Python calls in turn (nn.MultiheadAttention's
+    products, say) belongs to the outermost function. Attention inside one is seen through `Attention`. An
+    autograd function of the user's is one function too, whatever it calls.
+    """
+
+    def __init__(self, recorder: Recorder, attention: Attention) -> None:
+        super().__init__()
+        self._recorder, self._attention = recorder, attention
+
+    def __enter__(self) -> Any:
+        self._apply = apply = torch.autograd.Function.__dict__["apply"]
+        within = self._recorder.within
+
+        def applied(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            with within(Function(_CUSTOM, args, kwargs)):
+                return apply.__get__(None, cls)(*args, **kwargs)
+
+        torch.autograd.Function.apply = classmethod(applied)  # type: ignore[method-assign,assignment]
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *exception: Any) -> None:
+        torch.autograd.Function.apply = self._apply  # type: ignore[method-assign]
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if func is self._attention.original:  # also where it was imported by name
+            return self._attention.attend(*args, **kwargs)
+        recorder = self._recorder
+        outer = recorder.function
+        inside = outer is not None and (outer.name == _CUSTOM or isinstance(func, _DIRECT))
+        if inside or name.startswith("__"):
+            return func(*args, **kwargs)
+        recorder.function = Function(name.partition(".")[0], args, kwargs)
+        try:
+            return func(*args, **kwargs)
+        finally:
+            recorder.function = outer
