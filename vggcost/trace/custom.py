@@ -51,32 +51,6 @@ def _int4_mm(x: torch.Tensor, packed: torch.Tensor, *rest: Any) -> torch.Tensor:
     return x.new_empty(x.shape[0], packed.shape[0] * 8)
 
 
-def _grouped_mm(
-    a: torch.Tensor,
-    b: torch.Tensor,
-    offs: torch.Tensor | None = None,
-    bias: torch.Tensor | None = None,
-    out_dtype: torch.dtype | None = None,
-) -> torch.Tensor:
-    """As torch's own, whose kernel for meta tensors refuses numbers that devices take; rows begin on 16 bytes."""
-    if a.shape[-1] != b.shape[-2]:
-        raise RuntimeError(f"the products of {tuple(a.shape)} and {tuple(b.shape)} do not fit")
-    rows, columns = a.shape[-2], b.shape[-1]
-    batch = (
-        (a.shape[0],)
-        if a.dim() == b.dim() == 3
-        else (offs.shape[0],)
-        if a.dim() == b.dim() == 2 and offs is not None
-        else ()
-    )
-    dtype = out_dtype or a.dtype
-    unit = 16 // dtype.itemsize
-    padded = -(-columns // unit) * unit
-    return torch.empty_strided(
-        (*batch, rows, columns), (*(rows * padded for _ in batch), padded, 1), dtype=dtype, device="meta"
-    )
-
-
 def _packed_linear(x: torch.Tensor, packed: Any, *rest: Any) -> torch.Tensor:
     """Weights that torch.ao has packed: they tell their shape."""
     return x.new_empty(*x.shape[:-1], packed.unpack()[0].shape[0])
@@ -104,7 +78,6 @@ SHAPES: dict[str, Callable[..., Any]] = {
     "aten.multilabel_margin_loss_backward": _like_second,
     "aten.fractional_max_pool3d_backward": _like_second,
     "aten._weight_int4pack_mm": _int4_mm,
-    "aten._grouped_mm": _grouped_mm,
     "aten._pack_padded_sequence": _pack_sequence,
     "quantized.linear_dynamic": _packed_linear,
     "quantized.linear_relu_dynamic": _packed_linear,
