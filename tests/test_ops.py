@@ -176,6 +176,12 @@ def quantised() -> list[Case]:
             ),
         ),
         # a mixture of experts: every token meets one expert
+        of(
+            "experts in float32",
+            32 * 16 * 24,
+            lambda x, w: torch._grouped_mm(x, w, offs=parts(4)),
+            *((32, 16), (4, 16, 24)),
+        ),
         of("tokens to experts", 32 * 16 * 24, lambda x, w: grouped(x, w, offs=parts(4)), (32, 16), (4, 16, 24)),
         of("experts in batches", 4 * 32 * 16 * 24, grouped, (4, 32, 16), (4, 16, 24)),
         of("gradients of experts", 32 * 16 * 24, lambda x, w: grouped(x, w, offs=parts(4)), (32, 16), (16, 24)),

@@ -206,6 +206,8 @@ MACS: dict[str, Callable[[OpRecord], int]] = {
     **{f"aten.{name}": matmul_macs for name in ("addmm", "baddbmm", "addbmm", "addmm_", "baddbmm_", "addbmm_")},
     **{f"aten.{name}": matmul_macs for name in ("_int_mm", "_scaled_mm", "_scaled_mm_v2")},
     **{f"aten.{name}": grouped_macs for name in ("_grouped_mm", "_scaled_grouped_mm", "_scaled_grouped_mm_v2")},
+    "transformers.grouped_mm_fallback": grouped_macs,
+    "transformers.grouped_mm_fallback_backward": lambda op: 2 * grouped_macs(op),
     **dict.fromkeys(_PACKED, linear_macs),
     **{f"aten.{name}": vector_macs for name in ("mv", "addmv", "addmv_", "dot", "vdot")},
     "aten.addr": outer_macs,

@@ -38,6 +38,10 @@ _GROUPS: dict[str, str] = {
         put max_unpool2d max_unpool3d resolve_conj resolve_neg _conj_physical view_as_complex_copy
         view_as_real_copy _pack_padded_sequence _pack_padded_sequence_backward _pad_packed_sequence multinomial
         exponential_ geometric_ cauchy_ log_normal_ random_ isin _assert_async resize_as_ _linalg_check_errors
+        _assert_scalar _assert_tensor_metadata _functional_assert_async _functional_sym_constrain_range
+        _functional_sym_constrain_range_for_size _make_dep_token _pin_memory _print _chunk_cat _to_dense to_mkldnn
+        lift empty_permuted nonzero_static resize resize_as _resize_output normal normal_functional uniform exponential
+        geometric cauchy log_normal poisson _standard_gamma _unsafe_masked_index
         _fused_sdp_choice _conj _neg_view _nested_tensor_from_mask _jagged_to_padded_dense_forward
     """,
     "sort": """
@@ -48,6 +52,7 @@ _GROUPS: dict[str, str] = {
         col2im embedding_dense_backward index_add index_put index_put_ index_reduce index_select_backward
         reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward replication_pad1d_backward
         replication_pad2d_backward replication_pad3d_backward scatter_add scatter_reduce _unsafe_index_put
+        _unsafe_masked_index_put_accumulate
         upsample_nearest1d_backward upsample_nearest2d_backward upsample_nearest3d_backward
         _upsample_nearest_exact1d_backward _upsample_nearest_exact2d_backward _upsample_nearest_exact3d_backward
     """,
@@ -68,12 +73,15 @@ _GROUPS: dict[str, str] = {
         fake_quantize_per_tensor_affine_cachemask fake_quantize_per_channel_affine_cachemask
         fake_quantize_per_tensor_affine_cachemask_backward fake_quantize_per_channel_affine_cachemask_backward
         _fake_quantize_per_tensor_affine_cachemask_tensor_qparams quantize_per_tensor quantize_per_channel
+        floor_divide __iand__ __ior__ __irshift__ _add_relu _masked_scale renorm absolute arccos arccosh arcsin arcsinh
+        arctan arctan2 arctanh divide multiply subtract negative fix greater greater_equal less less_equal not_equal
         dequantize _fused_moving_avg_obs_fq_helper complex polar
     """,
     "reduce": """
         all any amax amin aminmax count_nonzero cummax cummin cumprod cumsum cumsum_ linalg_vector_norm
         logcumsumexp logsumexp max mean min norm prod std std_mean sum var var_mean trace nansum nanmean
-        linalg_norm special_logsumexp _cummax_helper _cummin_helper histc
+        linalg_norm special_logsumexp _cummax_helper _cummin_helper histc dist
+        segment_reduce
     """,
     "loss": """
         binary_cross_entropy binary_cross_entropy_backward huber_loss huber_loss_backward mse_loss
@@ -98,7 +106,7 @@ _GROUPS: dict[str, str] = {
     """,
     "batch_norm": """
         native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm
-        _batch_norm_with_update _batch_norm_no_update
+        _native_batch_norm_legit_functional _batch_norm_with_update _batch_norm_no_update
     """,
     "norm": "native_layer_norm native_group_norm _fused_rms_norm",
     "norm_backward": """
@@ -113,11 +121,12 @@ _GROUPS: dict[str, str] = {
         upsample_bilinear2d_backward upsample_bicubic2d_backward upsample_linear1d_backward
         upsample_trilinear3d_backward _upsample_bilinear2d_aa_backward _upsample_bicubic2d_aa_backward
         _upsample_lanczos2d_aa_backward grid_sampler_2d grid_sampler_3d cudnn_grid_sampler_2d
+        _grid_sampler_2d_cpu_fallback _grid_sampler_2d_cpu_fallback_backward
         grid_sampler_2d_backward grid_sampler_3d_backward
     """,
     "fft": "_fft_c2c _fft_r2c _fft_c2r",
     "distance": "_cdist_forward _cdist_backward _pdist_forward _pdist_backward",
-    "cell": "_thnn_fused_lstm_cell _thnn_fused_lstm_cell_backward _thnn_fused_gru_cell _thnn_fused_gru_cell_backward",
+    "cell": "_thnn_fused_lstm_cell _thnn_fused_lstm_cell_backward_impl _thnn_fused_gru_cell _thnn_fused_gru_cell_backward",
     "cross": "linalg_cross cross",
 }
 _REGIONS = """

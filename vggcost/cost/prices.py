@@ -107,7 +107,11 @@ def accumulate(op: OpRecord) -> int:
     name = op.op.removeprefix("aten.").rstrip("_")
     if name in ("index_put", "_unsafe_index_put"):
         return prod(op.input_shapes[-1]) if op.get("accumulate") else 0
-    added = -1 if name in ("index_add", "scatter_add", "scatter_reduce", "index_reduce") else 0
+    added = (
+        -1
+        if name in ("index_add", "scatter_add", "scatter_reduce", "index_reduce", "_unsafe_masked_index_put_accumulate")
+        else 0
+    )
     return prod(op.input_shapes[added])
 
 
@@ -255,4 +259,4 @@ def cell(op: OpRecord) -> int:
     """The gates of a recurrent cell that CUDA fuses: 21 for each state element of an LSTM, 17 of a GRU."""
     size = prod(op.output_shapes[0])
     each = LSTM_CELL if "lstm" in op.op else GRU_CELL
-    return size * each * (2 if op.op.endswith("_backward") else 1)
+    return size * each * (2 if "backward" in op.op else 1)

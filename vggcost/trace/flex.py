@@ -58,7 +58,7 @@ def meta_masks() -> Iterator[None]:
 
     def beside(self: Any) -> torch.Tensor:  # torch compares the device of this one with the query's
         blocks: torch.Tensor = self.__dict__["kv_num_blocks"]
-        return torch.empty_like(blocks, device="meta") if checked.type == "meta" else blocks
+        return torch.empty_like(blocks, device=checked) if checked.type == "meta" else blocks
 
     def assign(self: Any, value: torch.Tensor) -> None:
         self.__dict__["kv_num_blocks"] = value

@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -112,11 +112,12 @@ class Recorder:
     @contextmanager
     def muted(self) -> Iterator[None]:
         """Run something that is tried out, without a record of it."""
-        before, self._muted = self._muted, True
+        before = self._muted, self.assumed
+        self._muted, self.assumed = True, replace(self.assumed, calls={}, unknown=set(self.assumed.unknown))
         try:
             yield
         finally:
-            self._muted = before
+            self._muted, self.assumed = before
 
     # Storages
 
