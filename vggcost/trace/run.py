@@ -227,7 +227,8 @@ def train(recorder: Recorder, output: Any, criterion: Callable[[Any], torch.Tens
     name = "cross_entropy" if single else "sum"
     recorder.begin(LOSS_PATH, name)
     if single:
-        target = torch.zeros((output.shape[0], *output.shape[2:]), dtype=torch.int64, device=output.device)
+        make = torch.empty if output.is_meta else torch.zeros
+        target = make((output.shape[0], *output.shape[2:]), dtype=torch.int64, device=output.device)
         recorder.register(target, "input")
         recorder.mark(target, "input", "")
         loss = F.cross_entropy(output, target)
