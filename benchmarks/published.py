@@ -47,15 +47,12 @@ class Outcome:
         return "agrees" if self.params_agree and self.macs_agree else "differs"
 
 
-def rows_of(name: str) -> list[dict[str, str]]:
-    with (PUBLISHED / name).open(encoding="utf-8", newline="") as file:
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-REASONS = {
-    (r["source"], r["model"], r["input"]): r
-    for r in csv.DictReader((ROOT / "benchmarks" / "reasons.csv").open(encoding="utf-8"))
-}
+REASONS = {(r["source"], r["model"], r["input"]): r for r in rows_of(ROOT / "benchmarks" / "reasons.csv")}
 
 
 def reason_of(outcome: Outcome) -> dict[str, str] | None:
@@ -104,7 +101,7 @@ def timm(row: dict[str, str]) -> Outcome:
     }
 
     def make() -> Outcome:
-        from vggcost import TraceError
+        from vggcost.errors import TraceError
 
         name = f"timm:{row['model']}"
         try:
@@ -201,7 +198,7 @@ def quietly(work: Callable[[dict[str, str]], Outcome], row: dict[str, str]) -> O
 
 def run(source: str, jobs: int) -> Iterator[Outcome]:
     file, work = SOURCES[source]
-    rows = rows_of(file)
+    rows = rows_of(PUBLISHED / file)
     with ProcessPoolExecutor(jobs) as pool:
         for done, outcome in enumerate(pool.map(partial(quietly, work), rows, chunksize=8), 1):
             print(f"\r{source} {done}/{len(rows)}", end="", file=sys.stderr)
