@@ -27,7 +27,7 @@ def test_every_published_row_of_torchvision() -> None:
     for outcome in (o for o in found if not o.macs_agree):
         reason = benchmark.reason_of(outcome)
         assert reason is not None
-        assert float(outcome.macs) == float(benchmark.assumed(outcome, reason).rstrip(".").rpartition(" ")[2])
+        assert float(outcome.macs) == float(benchmark.evidence(outcome, reason).rstrip(".").rpartition(" ")[2])
 
 
 @pytest.mark.slow

@@ -81,11 +81,11 @@ def torchvision(name: str, options: dict[str, Any]) -> Loaded:
             model = get_model_builder(builder)(**arguments)
     except Exception as error:
         raise ModelError(f"torchvision:{name} failed: {where(error)}") from error
-    given = f", weights {weights.name}" if weights is not None else ""
-    title = f"{name} of torchvision{given}"
+    if weights is not None and chosen is arguments["weights"]:
+        note = f"built as for its weights {weights.name}" + (f"; {note}" if note else "")
     detection = hasattr(model, "transform") and hasattr(model, "backbone")
     return Loaded(
-        model, f"torchvision:{name}", title, (), "torchvision", _torchvision_input(model, weights),
+        model, f"torchvision:{name}", f"{name} (torchvision)", (), "torchvision", _torchvision_input(model, weights),
         published=_meta_figures(weights) if set(options) <= {"weights"} else (),
         assume=_BOXES if detection else {}, note=note,
     )  # fmt: skip
@@ -169,4 +169,4 @@ def timm(name: str, options: dict[str, Any]) -> Loaded:
     channels = options.get("in_chans", channels)
     size = options.get("img_size", (height, width))
     height, width = (size, size) if isinstance(size, int) else size
-    return Loaded(model, f"timm:{name}", f"{name} of timm", (), "timm", f"{channels}x{height}x{width}")
+    return Loaded(model, f"timm:{name}", f"{name} (timm)", (), "timm", f"{channels}x{height}x{width}")

@@ -179,6 +179,12 @@ def _what_goes_in(table: CostTable) -> str:
     return f"1 input of {text}" if run.batch == 1 else f"{exact(run.batch)} inputs of {text}"
 
 
+def _tokens(inputs: Sequence[InputRecord]) -> int:
+    """How many token ids go in, if they are all that does."""
+    ids = [record for record in inputs if record.dtype in ("int64", "int32") and len(record.shape) == 2]
+    return prod(ids[0].shape) if len(ids) == len(inputs) == 1 else 0
+
+
 def totals_lines(table: CostTable) -> list[tuple[str, str, str, str]]:
     """List the totals: name, exact figure, figure for people, meaning."""
     t, run = table.totals, table.run
@@ -188,6 +194,10 @@ def totals_lines(table: CostTable) -> list[tuple[str, str, str, str]]:
         ("MACs", t.macs, human_count(t.macs, "MACs"), "multiply-accumulates of the forward pass"),
         ("FLOPs", t.flops, human_count(t.flops, "FLOPs"), f"forward, convention {table.convention.name}"),
     ]
+    positions = _tokens(run.inputs)
+    if positions and t.macs % positions == 0:
+        each = t.macs // positions
+        lines.insert(3, ("MACs per token", each, human_count(each, "MACs"), f"of {exact(positions)} token ids"))
     if t.trainable != t.params:
         lines.insert(1, ("trainable", t.trainable, human_count(t.trainable), "parameters that are not frozen"))
     if run.mode == "training":
