@@ -165,6 +165,8 @@ def headline(table: CostTable) -> str:
     if run.mode == "training":
         step = f"; with the backward pass {human_count(totals.flops + totals.backward_flops, 'FLOPs')} a step"
     note = f" {run.note[0].upper()}{run.note[1:]}." if run.note else ""
+    if table.coverage.assumed:
+        note += " Some sizes depend on data: what was assumed is listed with the convention."
     return (
         f"{human_count(totals.params)} parameters; {human_count(totals.macs, 'MACs')} = "
         f"{human_count(totals.flops, 'FLOPs')} forward for {_what_goes_in(table)}{step}.{note}"
