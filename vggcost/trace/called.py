@@ -21,6 +21,9 @@ _CUSTOM = "autograd.Function"
 _DIRECT = (torch._ops.OpOverload, torch._ops.OpOverloadPacket)
 
 
+_FUNCTION: Any = torch.autograd.Function
+
+
 class Called(TorchFunctionMode):
     """Tell a recorder which function of torch runs.
 
@@ -34,18 +37,18 @@ class Called(TorchFunctionMode):
         self._recorder, self._attention = recorder, attention
 
     def __enter__(self) -> Any:
-        self._apply = apply = torch.autograd.Function.__dict__["apply"]
+        self._apply = apply = _FUNCTION.__dict__["apply"]
         within = self._recorder.within
 
         def applied(cls: Any, *args: Any, **kwargs: Any) -> Any:
             with within(Function(_CUSTOM, args, kwargs)):
                 return apply.__get__(None, cls)(*args, **kwargs)
 
-        torch.autograd.Function.apply = classmethod(applied)  # type: ignore[method-assign,assignment]
+        _FUNCTION.apply = classmethod(applied)
         return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *exception: Any) -> None:
-        torch.autograd.Function.apply = self._apply  # type: ignore[method-assign]
+        _FUNCTION.apply = self._apply
         super().__exit__(*exception)  # type: ignore[no-untyped-call]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
