@@ -166,3 +166,15 @@ def test_the_python_of_the_readme() -> None:
 
 def test_the_family_table_of_the_readme_is_the_present_one() -> None:
     assert BEGIN + family_table() + END in README
+
+
+def test_the_sentence_on_published_figures_is_that_of_the_table() -> None:
+    text = (ROOT / "docs" / "published.md").read_text(encoding="utf-8")
+    missed, _, agreed = text.partition("## What does not agree")[2].partition("## What agrees")
+    rows = [line for line in missed.splitlines() if line.startswith("| ") and not line.startswith("| source")]
+    gone = sum("cannot run" in row for row in rows)
+    agree = sum(line.startswith("| ") for line in agreed.splitlines()) - 1
+    assert "no reason found" not in missed
+    sentence = re.sub(r"\s+", " ", README)
+    assert f"Of {agree + len(rows)} published rows of torchvision, timm and language models {agree} agree" in sentence
+    assert f"{gone} are of models that timm no longer has, and each of the other {len(rows) - gone} is" in sentence
