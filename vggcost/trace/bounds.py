@@ -103,6 +103,11 @@ class Assumed:
         self.note(op, f"{exact(stated)}, as stated")
         return stated
 
+    def number(self, dtype: torch.dtype) -> bool | int | float:
+        """Return the number that `item` is stated to read, as one of this type."""
+        value = self.value("aten.item", "item")
+        return bool(value) if dtype is torch.bool else float(value) if dtype.is_floating_point else value
+
     def limit(self, key: str) -> int | None:
         """Return what the user states for an op here: of its layer or of one around it, or of all layers."""
         path = self.where()
@@ -186,8 +191,7 @@ def _nms(assumed: Assumed, boxes: torch.Tensor, scores: torch.Tensor, threshold:
 
 
 def _item(assumed: Assumed, x: torch.Tensor) -> bool | int | float:
-    value = assumed.value("aten.item", "item")
-    return bool(value) if x.dtype is torch.bool else float(value) if x.is_floating_point() else value
+    return assumed.number(x.dtype)
 
 
 def _equal(assumed: Assumed, a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -245,12 +249,17 @@ def without_masks(assumed: Assumed, op: str, indices: Any) -> Any:
 
 # Constants that the run makes stay real, so that control flow may read them.
 
-COUNTS = frozenset(f"aten.{name}" for name in ("arange", "linspace", "scalar_tensor", "tril_indices", "triu_indices"))
-FILLS = frozenset(f"aten.{name}" for name in ("full", "ones", "zeros", "eye"))
+COUNTS = frozenset(
+    f"aten.{name}" for name in ("arange", "linspace", "scalar_tensor", "tril_indices", "triu_indices", "ones", "eye")
+)
+FILLS = frozenset(f"aten.{name}" for name in ("full", "zeros"))
 
 
 def constant(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether an op makes a small table of numbers; one that is filled with one real number holds data to come."""
+    """Whether an op makes a small table of numbers; one that is filled with one real number holds data to come.
+
+    Ones do not: they are masks, whose values a model may read, and units.
+    """
     dtype = kwargs.get("dtype")
     whole = dtype is not None and not dtype.is_floating_point and not dtype.is_complex
     return (op in COUNTS or (op in FILLS and whole)) and small(args)
@@ -267,14 +276,37 @@ def small(args: tuple[Any, ...]) -> bool:
 
 
 class Constants(torch.overrides.TorchFunctionMode):
-    """Keeps what `torch.tensor` makes of plain values real: the dispatcher does not see it."""
+    """Keeps what a model makes of plain values real where the dispatcher does not see it, or sees a meta tensor.
+
+    Args:
+        number: says what every element of a meta tensor is stated to be, where a model reads all of them.
+    """
+
+    def __init__(self, number: Callable[[torch.Tensor], bool | int | float]) -> None:
+        super().__init__()
+        self._number = number
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is torch.Tensor.new_tensor and args[0].is_meta:
-            func, args, kwargs = torch.tensor, args[1:], {"dtype": args[0].dtype, **kwargs}
+        if func in _OF_META and args and isinstance(args[0], torch.Tensor) and args[0].is_meta:
+            if func is torch.Tensor.tolist:
+                return _nested(tuple(args[0].shape), self._number(args[0]))
+            kwargs = {"dtype": args[0].dtype, **kwargs}
+            if func is torch.Tensor.new_tensor:
+                func, args = torch.tensor, args[1:]
+            elif func is torch.Tensor.new_ones:
+                func, args, kwargs = torch.ones, args[1:], {"device": "meta", **kwargs}
+            elif not kwargs["dtype"].is_floating_point and not kwargs["dtype"].is_complex:
+                func, args, kwargs = torch.ones, (args[0].shape,), {"device": "meta", **kwargs}
         if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
             device = torch.device(kwargs["device"])
             if device.type == "meta" and not isinstance(args[0] if args else kwargs.get("data"), torch.Tensor):
                 kwargs = {**kwargs, "device": "cpu"}
         return func(*args, **kwargs)
+
+
+_OF_META = (torch.Tensor.new_tensor, torch.Tensor.new_ones, torch.ones_like, torch.Tensor.tolist)
+
+
+def _nested(shape: tuple[int, ...], number: bool | int | float) -> Any:
+    return [_nested(shape[1:], number) for _ in range(shape[0])] if shape else number

@@ -25,6 +25,8 @@ __all__ = ["SCRATCH", "Plan", "Seen", "is_plain", "plain", "plan_of", "register_
 FUSED = {"aten.mkldnn_rnn_layer": forward_rule, "aten.mkldnn_rnn_layer_backward": backward_rule}
 SCRATCH = {"aten.mkldnn_rnn_layer": forward_scratch, "aten.mkldnn_rnn_layer_backward": backward_scratch}
 """Bytes that live only inside a kernel on the CPU."""
+STRICT = ("aten.masked_fill", "aten.masked_fill_")
+"""Ops that take no number of another device."""
 _LIMIT = 100_000  # remembered signatures; far more than any model has
 
 
@@ -136,7 +138,8 @@ def run(
     if real and plan.name not in READS and (meta or _valueless(tensors, assumed)):
         if plan.writes:
             _forget(plan, args, assumed)
-        args, kwargs = to_meta(args, numbers=not meta), to_meta(kwargs, numbers=not meta)
+        numbers = not meta or plan.name in STRICT
+        args, kwargs = to_meta(args, numbers), to_meta(kwargs, numbers)
         meta = True
     args, kwargs = _placed(plan, args, kwargs, meta)
     if meta and plan.name in BOUNDS:
@@ -177,7 +180,7 @@ def _placed(
         return args, kwargs
     if meta:
         return args, {**kwargs, "device": torch.device("meta")}
-    if device.type == "meta" and (constant(plan.name, args, kwargs) or (plan.name == "aten._to_copy" and _table(args))):
+    if device.type == "meta" and (constant(plan.name, args, kwargs) or (plan.name == "aten._to_copy" and _table(args, kwargs))):
         return args, {**kwargs, "device": torch.device("cpu")}
     return args, kwargs
 
@@ -201,9 +204,10 @@ def plain(value: Any) -> Any:
     return tuple(plain(item) for item in value) if isinstance(value, (list, tuple)) else value
 
 
-def _table(args: tuple[Any, ...]) -> bool:
-    """Whether an op copies whole numbers."""
-    return not args[0].is_floating_point() and not args[0].is_complex()
+def _table(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether an op copies whole numbers, or makes them of others."""
+    kinds = (args[0].dtype, kwargs.get("dtype") or args[0].dtype)
+    return any(not kind.is_floating_point and not kind.is_complex for kind in kinds)
 
 
 def _signature(value: Any, tensors: list[torch.Tensor]) -> Any:

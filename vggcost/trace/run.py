@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +20,8 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 import vggcost
 from vggcost.errors import InputError, OptionError, TraceError
-from vggcost.records import Arguments, InputRecord, ParamRecord, RunInfo, Trace
+from vggcost.load.meta import SMALL
+from vggcost.records import Arguments, FilledRecord, InputRecord, ParamRecord, RunInfo, Trace
 from vggcost.trace.attention import Attention
 from vggcost.trace.borrow import borrowed, unwrapped
 from vggcost.trace.bounds import ASSUMABLE, Assumed, Constants, Unknowable
@@ -109,14 +111,16 @@ def register(recorder: Recorder, model: nn.Module, inputs: list[torch.Tensor]) -
 
 
 def made(arguments: Arguments, real: bool = False) -> tuple[Arguments, list[torch.Tensor]]:
-    """Put a tensor in the place of every record: on meta, or with values on the CPU; they are listed in order, too."""
+    """Put a tensor in the place of every record, and list them; on meta, or on the CPU if real or with known values."""
     tensors: list[torch.Tensor] = []
     if real:
         torch.manual_seed(0)
 
     def tensor(record: InputRecord) -> torch.Tensor:
         dtype = getattr(torch, record.dtype)
-        if not real:
+        if isinstance(record, FilledRecord) and (real or prod(record.shape) <= SMALL):
+            found = torch.tensor(record.row(), dtype=dtype).expand(record.shape).clone()
+        elif not real:
             found = torch.empty(record.shape, dtype=dtype, device="meta")
         else:  # a whole number is an index, and 0 is one of everything
             found = (
@@ -193,7 +197,7 @@ def watched(recorder: Recorder, training: bool) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model's warnings about data do not concern shapes
-            with torch.set_grad_enabled(training), saved, recorder.mode(), Constants(), HigherOrder(recorder):
+            with torch.set_grad_enabled(training), saved, recorder.mode(), Constants(recorder.value_of), HigherOrder(recorder):
                 yield
     finally:
         for handle in handles:
