@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from vggcost.load.meta import SMALL
+from vggcost.load.meta import to_meta, without_device
 from vggcost.records import Assumption
 from vggcost.units import exact
 
-__all__ = ["ASSUMABLE", "Assumed", "Constants", "Unknowable", "constant"]
+__all__ = ["ASSUMABLE", "Assumed", "Constants", "Unknowable"]
 
 
 class Unknowable(Exception):
@@ -58,6 +58,12 @@ class Assumed:
             return None if tensor.untyped_storage()._cdata in self.unknown else torch.unique(tensor).numel()
         storage, count = self.values.get(tensor.untyped_storage()._cdata, (None, 0))
         return count if storage is not None and storage() is not None else None
+
+    def selected(self, mask: torch.Tensor) -> int | None:
+        """Return how many elements a mask selects; None if its values are not known."""
+        if mask.is_meta or mask.untyped_storage()._cdata in self.unknown:
+            return None
+        return int(mask.count_nonzero())
 
     def follow(self, op: str, args: tuple[Any, ...], result: torch.Tensor) -> None:
         """Note how many distinct values the integers can hold that an op makes of others."""
@@ -140,6 +146,9 @@ def _nonzero(assumed: Assumed, x: torch.Tensor) -> torch.Tensor:
 
 def _masked_select(assumed: Assumed, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     most = torch.broadcast_shapes(x.shape, mask.shape).numel()  # type: ignore[no-untyped-call]
+    known = assumed.selected(mask)
+    if known is not None:
+        return _meta(known * most // max(1, mask.numel()), dtype=x.dtype)
     return _meta(assumed.count("aten.masked_select", "nonzero", most, _MASK), dtype=x.dtype)
 
 
@@ -240,39 +249,12 @@ def without_masks(assumed: Assumed, op: str, indices: Any) -> Any:
     plain: list[torch.Tensor | None] = []
     for index in indices:
         if isinstance(index, torch.Tensor) and index.dtype in MASKS:
-            count = assumed.count(op, "nonzero", index.numel(), _MASK)
+            known = assumed.selected(index)
+            count = assumed.count(op, "nonzero", index.numel(), _MASK) if known is None else known
             plain += [_meta(count)] * index.dim()
         else:
-            plain.append(index)
+            plain.append(to_meta(index, numbers=True))
     return plain
-
-
-# Constants that the run makes stay real, so that control flow may read them.
-
-COUNTS = frozenset(
-    f"aten.{name}" for name in ("arange", "linspace", "scalar_tensor", "tril_indices", "triu_indices", "ones", "eye")
-)
-FILLS = frozenset(f"aten.{name}" for name in ("full", "zeros"))
-
-
-def constant(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether an op makes a small table of numbers; one that is filled with one real number holds data to come.
-
-    Ones do not: they are masks, whose values a model may read, and units.
-    """
-    dtype = kwargs.get("dtype")
-    whole = dtype is not None and not dtype.is_floating_point and not dtype.is_complex
-    return (op in COUNTS or (op in FILLS and whole)) and small(args)
-
-
-def small(args: tuple[Any, ...]) -> bool:
-    """Whether a constant made with these arguments is small enough to be real."""
-    product = 1.0
-    for value in args:
-        for size in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(size, (int, float)) and not isinstance(size, bool):
-                product *= max(1.0, abs(size))
-    return product <= SMALL
 
 
 class Constants(torch.overrides.TorchFunctionMode):
@@ -298,11 +280,7 @@ class Constants(torch.overrides.TorchFunctionMode):
                 func, args, kwargs = torch.ones, args[1:], {"device": "meta", **kwargs}
             elif not kwargs["dtype"].is_floating_point and not kwargs["dtype"].is_complex:
                 func, args, kwargs = torch.ones, (args[0].shape,), {"device": "meta", **kwargs}
-        if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
-            device = torch.device(kwargs["device"])
-            if device.type == "meta" and not isinstance(args[0] if args else kwargs.get("data"), torch.Tensor):
-                kwargs = {**kwargs, "device": "cpu"}
-        return func(*args, **kwargs)
+        return func(*args, **without_device(func, args, kwargs))
 
 
 _OF_META = (torch.Tensor.new_tensor, torch.Tensor.new_ones, torch.ones_like, torch.Tensor.tolist)

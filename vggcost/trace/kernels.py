@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from vggcost.load.meta import to_meta
-from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, constant, without_masks
+from vggcost.load.meta import constant, to_meta
+from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, without_masks
 from vggcost.trace.custom import DENSE, READS, SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
@@ -143,11 +143,12 @@ def run(
         meta = True
     args, kwargs = _placed(plan, args, kwargs, meta)
     if meta and plan.name in BOUNDS:
-        result = BOUNDS[plan.name](assumed, *args, **kwargs)
+        known = given if plan.name == "aten.masked_select" else args
+        result = BOUNDS[plan.name](assumed, *known, **kwargs)
     else:
         if meta and plan.name in INDEXED and any(t.dtype in MASKS for t in tensors[1:]):
-            args = (args[0], without_masks(assumed, plan.name, args[1]), *args[2:])
-            remember = False  # every call is an assumption
+            args = (args[0], without_masks(assumed, plan.name, given[1]), *args[2:])
+            remember = False  # every call is an assumption, or depends on a mask whose values are known
         result = _compute(plan, func, args, kwargs)
     outputs = tensors_in(result)
     if meta and plan.name in FOLLOWED and not outputs[0].is_floating_point():
@@ -180,7 +181,7 @@ def _placed(
         return args, kwargs
     if meta:
         return args, {**kwargs, "device": torch.device("meta")}
-    if device.type == "meta" and (constant(plan.name, args, kwargs) or (plan.name == "aten._to_copy" and _table(args, kwargs))):
+    if device.type == "meta" and constant(plan.name, args, kwargs):
         return args, {**kwargs, "device": torch.device("cpu")}
     return args, kwargs
 
@@ -202,12 +203,6 @@ def is_plain(value: Any) -> bool:
 def plain(value: Any) -> Any:
     """Turn lists into tuples, so that a record can be frozen."""
     return tuple(plain(item) for item in value) if isinstance(value, (list, tuple)) else value
-
-
-def _table(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether an op copies whole numbers, or makes them of others."""
-    kinds = (args[0].dtype, kwargs.get("dtype") or args[0].dtype)
-    return any(not kind.is_floating_point and not kind.is_complex for kind in kinds)
 
 
 def _signature(value: Any, tensors: list[torch.Tensor]) -> Any:

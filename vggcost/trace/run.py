@@ -33,7 +33,7 @@ from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
 from vggcost.units import did_you_mean
 
-__all__ = ["MODES", "trace_model"]
+__all__ = ["MODES", "outputs_of", "trace_model"]
 
 MODES = ("inference", "training")
 LOSS_PATH = "(loss)"
@@ -84,6 +84,20 @@ def trace_model(
             if training:
                 loss = train(recorder, output)
     return trace_of(recorder, params, replace(run, loss=loss), attention)
+
+
+def outputs_of(model: nn.Module, method: str, arguments: Arguments) -> Any:
+    """Run one method of a model on meta tensors, and return what it returns; nothing is recorded.
+
+    Example:
+        >>> outputs_of(nn.Linear(3, 5), "forward", Arguments((InputRecord("x", (2, 3), "float32"),))).shape
+        torch.Size([2, 5])
+    """
+    recorder = Recorder(model)
+    with borrowed(model), watched(recorder, False), Attention("auto", "cpu"), recorder.muted():
+        passed, _ = made(arguments)
+        model.eval()
+        return getattr(model, method)(*passed.args, **passed.kwargs)
 
 
 def ready(model: nn.Module) -> nn.Module:
@@ -197,7 +211,13 @@ def watched(recorder: Recorder, training: bool) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model's warnings about data do not concern shapes
-            with torch.set_grad_enabled(training), saved, recorder.mode(), Constants(recorder.value_of), HigherOrder(recorder):
+            with (
+                torch.set_grad_enabled(training),
+                saved,
+                recorder.mode(),
+                Constants(recorder.value_of),
+                HigherOrder(recorder),
+            ):
                 yield
     finally:
         for handle in handles:
