@@ -60,6 +60,13 @@ PRICES: list[tuple[str, Callable[..., Any], tuple[tuple[int, ...], ...], float]]
     ("topk", lambda x: x.topk(4).values, ((3, 8),), 24 * 2),
     ("cdist", lambda x, y: torch.cdist(x, y, p=1.0), ((3, 4), (5, 4)), 3 * 15 * 4),
     ("cross", torch.linalg.cross, ((2, 3), (2, 3)), 6 * 3),
+    ("solve", lambda a, b: torch.linalg.solve_triangular(a, b, upper=False), ((3, 3), (3, 2)), (1 + 3 + 5) * 2),
+    (
+        "solve, ones on the diagonal",
+        lambda a, b: torch.linalg.solve_triangular(a, b, upper=False, unitriangular=True),
+        ((3, 3), (3, 2)),
+        (0 + 2 + 4) * 2,
+    ),
     ("softmax", lambda x: x.softmax(-1), ((3, 8),), 5 * 24),
     ("mse", lambda x: F.mse_loss(x, torch.zeros(3, 8)), ((3, 8),), 3 * 24),
     ("attention", F.scaled_dot_product_attention, ((2, 5, 8),) * 3, 2 * (2 * 2 * 5 * 5 * 8) + 5 * 50 + 2 * 2 * 40),

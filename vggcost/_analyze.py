@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,7 @@ def prepared(
     if fuse:
         loaded, count = folded(loaded, isinstance(model, str), real)
         note = _joined(note, f"fused before counting: {exact(count)} modules" if count else "nothing in it to fuse")
-    arguments = _arguments(inputs, loaded.input, batch)
+    arguments = _arguments(inputs, _default(loaded) if inputs is None else None, batch)
     size = batch if inputs is None else batch_of(arguments)
     run = RunInfo(
         loaded.name, loaded.title, loaded.aliases, loaded.source, _command(model, inputs, words), arguments.inputs,
@@ -150,6 +151,15 @@ def _loaded(model: Any, options: dict[str, Any], real: bool) -> Loaded:
     model = unwrapped(model)
     name = type(model).__name__
     return Loaded(model, name, name, (), "object", None)
+
+
+def _default(loaded: Loaded) -> Any:
+    """Return the input that a model is made for."""
+    if loaded.completed is None:
+        return loaded.input
+    from vggcost.trace import outputs_of
+
+    return loaded.completed(partial(outputs_of, loaded.model))
 
 
 def _arguments(inputs: Any, default: Any, batch: int) -> Arguments:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Arguments", "InputRecord", "Shape"]
+__all__ = ["Arguments", "FilledRecord", "InputRecord", "Shape"]
 
 Shape = tuple[int, ...]
 
@@ -41,6 +41,26 @@ class InputRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FilledRecord(InputRecord):
+    """A tensor whose numbers are known: a mask of ones, the grid of an image's patches, tokens that stand for an image.
+
+    Attributes:
+        values: the numbers along the last axis; the last of them goes on to its end.
+
+    Example:
+        >>> FilledRecord("attention_mask", (1, 128), "int64", (1,)).row()[:3]
+        (1, 1, 1)
+    """
+
+    values: tuple[int, ...]
+
+    def row(self) -> tuple[int, ...]:
+        """Return the numbers of the last axis."""
+        size = self.shape[-1] if self.shape else 1
+        return (*self.values[:size], *self.values[-1:] * (size - len(self.values)))
+
+
+@dataclass(frozen=True, slots=True)
 class Arguments:
     """What a model's forward is called with: tensors, as records, and plain values, nested in tuples, lists and dicts.
 
@@ -55,9 +75,9 @@ class Arguments:
 
     @property
     def inputs(self) -> tuple[InputRecord, ...]:
-        """The tensors, in order."""
+        """The tensors, in order, without their values."""
         found: list[InputRecord] = []
-        self.map(found.append)
+        self.map(lambda record: found.append(InputRecord(record.name, record.shape, record.dtype)))
         return tuple(found)
 
     def map(self, change: Callable[[InputRecord], Any]) -> Arguments:

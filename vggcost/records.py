@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from vggcost.arguments import Arguments, InputRecord, Shape
+from vggcost.arguments import Arguments, FilledRecord, InputRecord, Shape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,7 @@ __all__ = [
     "Convention",
     "CostTable",
     "Coverage",
+    "FilledRecord",
     "FunctionRecord",
     "InputRecord",
     "LayerCost",

@@ -85,6 +85,7 @@ CONVENTIONS: dict[str, Convention] = {
             region="regions",
             cell="gates",
             cross="three",
+            solve="substitution",
             fused="inside",
             stated="stated",
             max_pool="comparisons",

@@ -11,7 +11,7 @@ from math import prod
 
 from vggcost.cost.custom import has_macs, has_price, stated_price
 from vggcost.cost.macs import BIASED, MACS
-from vggcost.cost.prices import accumulate, cell, distance, fft, inside, interpolate, lookup, loss, region, sort
+from vggcost.cost.prices import accumulate, cell, distance, fft, inside, interpolate, lookup, loss, region, solve, sort
 from vggcost.records import Convention, ModuleRecord, OpRecord
 
 __all__ = ["GROUPS", "PRICES", "group_of", "is_known", "layer_priced", "priced", "status_of"]
@@ -78,7 +78,7 @@ _GROUPS: dict[str, str] = {
         dequantize _fused_moving_avg_obs_fq_helper complex polar
     """,
     "reduce": """
-        all any amax amin aminmax count_nonzero cummax cummin cumprod cumsum cumsum_ linalg_vector_norm
+        _is_all_true _is_any_true all any amax amin aminmax count_nonzero cummax cummin cumprod cumsum cumsum_ linalg_vector_norm
         logcumsumexp logsumexp max mean min norm prod std std_mean sum var var_mean trace nansum nanmean
         linalg_norm special_logsumexp _cummax_helper _cummin_helper histc dist
         segment_reduce
@@ -128,6 +128,7 @@ _GROUPS: dict[str, str] = {
     "distance": "_cdist_forward _cdist_backward _pdist_forward _pdist_backward",
     "cell": "_thnn_fused_lstm_cell _thnn_fused_lstm_cell_backward_impl _thnn_fused_gru_cell _thnn_fused_gru_cell_backward",
     "cross": "linalg_cross cross",
+    "solve": "linalg_solve_triangular",
 }
 _REGIONS = """
     roi_align _roi_align_backward roi_pool _roi_pool_backward ps_roi_align _ps_roi_align_backward ps_roi_pool
@@ -244,6 +245,7 @@ PRICES: Mapping[str, tuple[Callable[[OpRecord], int], str]] = {
     "three": (lambda op: 3 * _per_output(op), "3 per output element"),
     "inside": (inside, "what is fused into an op of products: softmax 5 a score, gates, sampling"),
     "stated": (stated_price, "as stated in register_cost"),
+    "substitution": (solve, "n per element of a solution of n triangular equations, n - 1 with a diagonal of ones"),
     "five": (lambda op: 5 * _per_output(op), "5 per element"),
     "four": (lambda op: 4 * _per_output(op), "4 per element"),
 }

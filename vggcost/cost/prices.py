@@ -12,7 +12,19 @@ from math import ceil, log2, prod
 from vggcost.cost.attention import ATTENTION, SCORES
 from vggcost.records import OpRecord, Shape
 
-__all__ = ["accumulate", "cell", "distance", "fft", "inside", "interpolate", "lookup", "loss", "region", "sort"]
+__all__ = [
+    "accumulate",
+    "cell",
+    "distance",
+    "fft",
+    "inside",
+    "interpolate",
+    "lookup",
+    "loss",
+    "region",
+    "solve",
+    "sort",
+]
 
 
 def fft(op: OpRecord) -> int:
@@ -260,3 +272,17 @@ def cell(op: OpRecord) -> int:
     size = prod(op.output_shapes[0])
     each = LSTM_CELL if "lstm" in op.op else GRU_CELL
     return size * each * (2 if "backward" in op.op else 1)
+
+
+def solve(op: OpRecord) -> int:
+    """Substitution in n triangular equations: row i takes i products, i subtractions and a division.
+
+    A division less for each where the diagonal is one.
+
+    Source: Trefethen & Bau 1997, "Numerical Linear Algebra", lecture 17: m² for one right-hand side.
+
+    Example:
+        3 equations, 2 right-hand sides: (1 + 3 + 5)·2 = 18.
+    """
+    size = op.input_shapes[0][-1]
+    return prod(op.output_shapes[0]) * (size - bool(op.get("unitriangular", False)))

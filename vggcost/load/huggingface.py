@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from vggcost.errors import ModelError, OptionError
+from vggcost.load.hf_inputs import DefaultInputs
+from vggcost.load.hf_sizes import Sizes
 from vggcost.load.libraries import imported
 from vggcost.load.loaded import Loaded
 from vggcost.load.user import where
-from vggcost.records import Arguments, InputRecord
 from vggcost.units import did_you_mean
 
 __all__ = ["load", "names"]
@@ -25,8 +26,7 @@ _TASKS = (
     "MODEL_FOR_UNIVERSAL_SEGMENTATION", "MODEL_FOR_IMAGE_CLASSIFICATION", "MODEL_FOR_SEMANTIC_SEGMENTATION",
     "MODEL_FOR_DEPTH_ESTIMATION", "MODEL_FOR_CTC", "MODEL_FOR_AUDIO_CLASSIFICATION", "MODEL",
 )  # fmt: skip
-_TOKENS = 128
-_SAMPLES = 16_000  # a second of speech
+_PLACEHOLDERS = ("image_token_id", "image_token_index", "audio_token_id", "audio_token_index")
 
 
 @contextmanager
@@ -82,8 +82,12 @@ def load(name: str, options: dict[str, Any]) -> Loaded:
         try:
             model = factory._from_config(config)
         except Exception as error:
-            raise ModelError(f"hf:{name} failed: {where(error)}") from error
-    return Loaded(model, f"hf:{name}", f"{factory.__name__} ({kind})", (), "hf", _input(model, config))
+            raise ModelError(_unbuilt(name, kind, error)) from error
+        inputs = DefaultInputs(model, config, _is(config, "KEYPOINT_MATCHING"))
+    title = f"{factory.__name__} ({kind})"
+    if not inputs.given:
+        return Loaded(model, f"hf:{name}", title, (), "hf", None)
+    return Loaded(model, f"hf:{name}", title, (), "hf", inputs, completed=inputs.completed)
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -113,6 +117,9 @@ def _config(name: str, kind: str, fields: dict[str, Any], options: dict[str, Any
                 f"the config of {kind} has no field {key!r}{did_you_mean(key, known)}; give one with -k key=value"
             )
         setattr(config, key, value)
+    for key in _PLACEHOLDERS:
+        if getattr(config, key, 0) is None:  # which number it is costs nothing
+            setattr(config, key, Sizes(config).token())
     return config
 
 
@@ -132,33 +139,54 @@ def _architecture(config: Any, wanted: str | None, declared: list[str] | None) -
         if type(config) in mapping:
             found = mapping[type(config)]
             return found[0] if isinstance(found, (tuple, list)) else found
+    parts = _parts(config)
+    if parts:
+        return parts[-1]
     raise ModelError(
         f"transformers has no model class for the config {type(config).__name__}; name one with -k architecture=CLASS"
     )
 
 
-def _input(model: Any, config: Any) -> Callable[[int], Arguments] | None:
-    """What a model of transformers takes, from its config: tokens, an image, or speech."""
-    takes = signature(model.forward).parameters
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    vision = getattr(config, "vision_config", None) or config
-    shapes: dict[str, tuple[tuple[int, ...], str]] = {}
-    tokens = min(_TOKENS, getattr(text, "max_position_embeddings", None) or _TOKENS)
-    size = getattr(vision, "image_size", None) or 224
-    sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if "pixel_values" in takes and (model.main_input_name == "pixel_values" or vision is not config):
-        shapes["pixel_values"] = (getattr(vision, "num_channels", 3), *sides), "float32"
-    if "input_ids" in takes and model.main_input_name != "pixel_values":
-        shapes["input_ids"] = (tokens,), "int64"
-    if model.main_input_name == "input_values":
-        shapes["input_values"] = (_SAMPLES,), "float32"
-    if model.main_input_name == "input_features" and hasattr(config, "num_mel_bins"):
-        frames = 2 * getattr(config, "max_source_positions", 1500)
-        shapes["input_features"] = (config.num_mel_bins, frames), "float32"
-    if "decoder_input_ids" in takes and getattr(config, "is_encoder_decoder", False):
-        shapes["decoder_input_ids"] = (tokens,), "int64"
-    if not shapes:
-        return None
-    return lambda batch: Arguments(
-        (), {name: InputRecord(name, (batch, *sizes), dtype) for name, (sizes, dtype) in shapes.items()}
+def _is(config: Any, task: str) -> bool:
+    from transformers.models.auto import modeling_auto
+
+    return type(config) in getattr(modeling_auto, f"MODEL_FOR_{task}_MAPPING", {})
+
+
+def _parts(config: Any) -> list[Any]:
+    """List the classes that are made from this very config, the whole last: files go from the parts to the whole."""
+    from importlib import import_module
+
+    from torch import nn
+    from transformers import PreTrainedModel
+
+    place = type(config).__module__.replace(".configuration_", ".modeling_")
+    try:
+        module = import_module(place)
+    except ModuleNotFoundError:
+        return []
+    found: list[Any] = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, PreTrainedModel) and value.__module__ == place
+    ]
+    found = [value for value in found if value.config_class is type(config) and value.forward is not nn.Module.forward]
+    public = [value for value in found if value.__name__ in getattr(module, "__all__", ())]
+    return public or found
+
+
+def _unbuilt(name: str, kind: str, error: Exception) -> str:
+    """Say why a model cannot be built: a package is missing, or its config lacks something."""
+    if isinstance(error, ImportError):
+        missing = re.search(r"requires the (\S+) library", str(error))
+        if missing:
+            return f"hf:{name} needs the package {missing[1]}, which is not installed; pip install {missing[1]}"
+    hint = (
+        ""
+        if name.endswith(".json")
+        else (
+            f"; if the default config of {kind} does not make a whole model, give what it lacks with -k field=value, "
+            "or a model's config file: hf:./config.json"
+        )
     )
+    return f"hf:{name} failed: {where(error)}{hint}"

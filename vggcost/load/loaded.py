@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vggcost.records import Arguments, Published
 
@@ -28,6 +28,8 @@ class Loaded:
             makes the arguments for a batch; None if unknown.
         published: figures that others printed of it, with these options.
         assume: what the source states for ops whose outcome depends on data.
+        completed: makes the input anew, where its sizes follow from what a method of the model returns: it is given
+            what runs one.
         note: what else a reader of its figures must know, in a sentence.
     """
 
@@ -39,4 +41,5 @@ class Loaded:
     input: str | Arguments | Callable[[int], Arguments] | None
     published: tuple[Published, ...] = ()
     assume: Mapping[str, int] = field(default_factory=dict)
+    completed: Callable[[Callable[[str, Arguments], Any]], Callable[[int], Arguments]] | None = None
     note: str = ""

@@ -7,7 +7,7 @@ Where real tensors meet meta ones, the real ones are moved over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
 from typing import Any
@@ -17,7 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["SMALL", "meta_like", "on_meta", "to_meta"]
+__all__ = ["SMALL", "constant", "meta_like", "on_meta", "to_meta", "without_device"]
 
 SMALL = 2**20
 """Elements up to which a constant tensor is real: 8 MiB at most."""
@@ -48,6 +48,47 @@ def to_meta(value: Any, numbers: bool = False) -> Any:
     if isinstance(value, dict):
         return {key: to_meta(item, numbers) for key, item in value.items()}
     return value
+
+
+COUNTS = frozenset(
+    f"aten.{name}" for name in ("arange", "linspace", "scalar_tensor", "tril_indices", "triu_indices", "ones", "eye")
+)
+FILLS = frozenset(f"aten.{name}" for name in ("full", "zeros"))
+
+
+def constant(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether what an op makes stays real, for control flow to read, though it was to go to meta.
+
+    A small table of numbers does, and a copy of real whole numbers; a table of one real number holds data to come.
+
+    Ones do not: they are masks, whose values a model may read, and units.
+    """
+    if op == "aten._to_copy":
+        return not args[0].is_meta and any(map(_whole, (args[0].dtype, kwargs.get("dtype"))))
+    return (op in COUNTS or (op in FILLS and _whole(kwargs.get("dtype")))) and _small(args)
+
+
+def _whole(dtype: torch.dtype | None) -> bool:
+    return dtype is not None and not dtype.is_floating_point and not dtype.is_complex
+
+
+def _small(args: tuple[Any, ...]) -> bool:
+    """Whether a constant made with these arguments is small enough to be real."""
+    product = 1.0
+    for value in args:
+        for size in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(size, (int, float)) and not isinstance(size, bool):
+                product *= max(1.0, abs(size))
+    return product <= SMALL
+
+
+def without_device(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Change the arguments of `torch.tensor` so that what it makes of plain values is real."""
+    if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
+        data = args[0] if args else kwargs.get("data")
+        if torch.device(kwargs["device"]).type == "meta" and not isinstance(data, torch.Tensor):
+            return {**kwargs, "device": "cpu"}
+    return kwargs
 
 
 @contextmanager
@@ -93,7 +134,7 @@ class _Making(TorchFunctionMode):
             return args[0]
         if id(func) in _INIT and isinstance(tensor := args[0] if args else kwargs.get("tensor"), torch.Tensor):
             return tensor if tensor.is_meta else func(*args, **kwargs)
-        return func(*args, **kwargs)
+        return func(*args, **without_device(func, args, kwargs))
 
 
 def _elements(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
@@ -113,6 +154,10 @@ class _Mixing(TorchDispatchMode):  # type: ignore[no-untyped-call]
         devices = {t.is_meta for t in _tensors((args, kwargs))}
         if len(devices) == 2:
             args, kwargs = to_meta(args), to_meta(kwargs)
+        if kwargs.get("device") is not None:
+            stays = True not in devices and constant(func._schema.name.replace("::", "."), args, kwargs)
+            place = "meta" if True in devices else "cpu" if stays else kwargs["device"]
+            kwargs = {**kwargs, "device": torch.device(place)}
         return func(*args, **kwargs)
 
 

@@ -2,6 +2,6 @@
 
 from vggcost.trace.borrow import unwrapped
 from vggcost.trace.kernels import register_shape
-from vggcost.trace.run import trace_model
+from vggcost.trace.run import outputs_of, trace_model
 
-__all__ = ["register_shape", "trace_model", "unwrapped"]
+__all__ = ["outputs_of", "register_shape", "trace_model", "unwrapped"]

@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from vggcost.load.meta import SMALL
+from vggcost.load.meta import to_meta, without_device
 from vggcost.records import Assumption
 from vggcost.units import exact
 
-__all__ = ["ASSUMABLE", "Assumed", "Constants", "Unknowable", "constant"]
+__all__ = ["ASSUMABLE", "Assumed", "Constants", "Unknowable"]
 
 
 class Unknowable(Exception):
@@ -58,6 +58,12 @@ class Assumed:
             return None if tensor.untyped_storage()._cdata in self.unknown else torch.unique(tensor).numel()
         storage, count = self.values.get(tensor.untyped_storage()._cdata, (None, 0))
         return count if storage is not None and storage() is not None else None
+
+    def selected(self, mask: torch.Tensor) -> int | None:
+        """Return how many elements a mask selects; None if its values are not known."""
+        if mask.is_meta or mask.untyped_storage()._cdata in self.unknown:
+            return None
+        return int(mask.count_nonzero())
 
     def follow(self, op: str, args: tuple[Any, ...], result: torch.Tensor) -> None:
         """Note how many distinct values the integers can hold that an op makes of others."""
@@ -103,6 +109,11 @@ class Assumed:
         self.note(op, f"{exact(stated)}, as stated")
         return stated
 
+    def number(self, dtype: torch.dtype) -> bool | int | float:
+        """Return the number that `item` is stated to read, as one of this type."""
+        value = self.value("aten.item", "item")
+        return bool(value) if dtype is torch.bool else float(value) if dtype.is_floating_point else value
+
     def limit(self, key: str) -> int | None:
         """Return what the user states for an op here: of its layer or of one around it, or of all layers."""
         path = self.where()
@@ -135,6 +146,9 @@ def _nonzero(assumed: Assumed, x: torch.Tensor) -> torch.Tensor:
 
 def _masked_select(assumed: Assumed, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     most = torch.broadcast_shapes(x.shape, mask.shape).numel()  # type: ignore[no-untyped-call]
+    known = assumed.selected(mask)
+    if known is not None:
+        return _meta(known * most // max(1, mask.numel()), dtype=x.dtype)
     return _meta(assumed.count("aten.masked_select", "nonzero", most, _MASK), dtype=x.dtype)
 
 
@@ -186,8 +200,7 @@ def _nms(assumed: Assumed, boxes: torch.Tensor, scores: torch.Tensor, threshold:
 
 
 def _item(assumed: Assumed, x: torch.Tensor) -> bool | int | float:
-    value = assumed.value("aten.item", "item")
-    return bool(value) if x.dtype is torch.bool else float(value) if x.is_floating_point() else value
+    return assumed.number(x.dtype)
 
 
 def _equal(assumed: Assumed, a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -236,45 +249,42 @@ def without_masks(assumed: Assumed, op: str, indices: Any) -> Any:
     plain: list[torch.Tensor | None] = []
     for index in indices:
         if isinstance(index, torch.Tensor) and index.dtype in MASKS:
-            count = assumed.count(op, "nonzero", index.numel(), _MASK)
+            known = assumed.selected(index)
+            count = assumed.count(op, "nonzero", index.numel(), _MASK) if known is None else known
             plain += [_meta(count)] * index.dim()
         else:
-            plain.append(index)
+            plain.append(to_meta(index, numbers=True))
     return plain
 
 
-# Constants that the run makes stay real, so that control flow may read them.
-
-COUNTS = frozenset(f"aten.{name}" for name in ("arange", "linspace", "scalar_tensor", "tril_indices", "triu_indices"))
-FILLS = frozenset(f"aten.{name}" for name in ("full", "ones", "zeros", "eye"))
-
-
-def constant(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether an op makes a small table of numbers; one that is filled with one real number holds data to come."""
-    dtype = kwargs.get("dtype")
-    whole = dtype is not None and not dtype.is_floating_point and not dtype.is_complex
-    return (op in COUNTS or (op in FILLS and whole)) and small(args)
-
-
-def small(args: tuple[Any, ...]) -> bool:
-    """Whether a constant made with these arguments is small enough to be real."""
-    product = 1.0
-    for value in args:
-        for size in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(size, (int, float)) and not isinstance(size, bool):
-                product *= max(1.0, abs(size))
-    return product <= SMALL
-
-
 class Constants(torch.overrides.TorchFunctionMode):
-    """Keeps what `torch.tensor` makes of plain values real: the dispatcher does not see it."""
+    """Keeps what a model makes of plain values real where the dispatcher does not see it, or sees a meta tensor.
+
+    Args:
+        number: says what every element of a meta tensor is stated to be, where a model reads all of them.
+    """
+
+    def __init__(self, number: Callable[[torch.Tensor], bool | int | float]) -> None:
+        super().__init__()
+        self._number = number
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is torch.Tensor.new_tensor and args[0].is_meta:
-            func, args, kwargs = torch.tensor, args[1:], {"dtype": args[0].dtype, **kwargs}
-        if func in (torch.tensor, torch.as_tensor) and kwargs.get("device") is not None:
-            device = torch.device(kwargs["device"])
-            if device.type == "meta" and not isinstance(args[0] if args else kwargs.get("data"), torch.Tensor):
-                kwargs = {**kwargs, "device": "cpu"}
-        return func(*args, **kwargs)
+        if func in _OF_META and args and isinstance(args[0], torch.Tensor) and args[0].is_meta:
+            if func is torch.Tensor.tolist:
+                return _nested(tuple(args[0].shape), self._number(args[0]))
+            kwargs = {"dtype": args[0].dtype, **kwargs}
+            if func is torch.Tensor.new_tensor:
+                func, args = torch.tensor, args[1:]
+            elif func is torch.Tensor.new_ones:
+                func, args, kwargs = torch.ones, args[1:], {"device": "meta", **kwargs}
+            elif not kwargs["dtype"].is_floating_point and not kwargs["dtype"].is_complex:
+                func, args, kwargs = torch.ones, (args[0].shape,), {"device": "meta", **kwargs}
+        return func(*args, **without_device(func, args, kwargs))
+
+
+_OF_META = (torch.Tensor.new_tensor, torch.Tensor.new_ones, torch.ones_like, torch.Tensor.tolist)
+
+
+def _nested(shape: tuple[int, ...], number: bool | int | float) -> Any:
+    return [_nested(shape[1:], number) for _ in range(shape[0])] if shape else number

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from vggcost.load.meta import to_meta
-from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, constant, without_masks
+from vggcost.load.meta import constant, to_meta
+from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, without_masks
 from vggcost.trace.custom import DENSE, READS, SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
@@ -25,6 +25,8 @@ __all__ = ["SCRATCH", "Plan", "Seen", "is_plain", "plain", "plan_of", "register_
 FUSED = {"aten.mkldnn_rnn_layer": forward_rule, "aten.mkldnn_rnn_layer_backward": backward_rule}
 SCRATCH = {"aten.mkldnn_rnn_layer": forward_scratch, "aten.mkldnn_rnn_layer_backward": backward_scratch}
 """Bytes that live only inside a kernel on the CPU."""
+STRICT = ("aten.masked_fill", "aten.masked_fill_")
+"""Ops that take no number of another device."""
 _LIMIT = 100_000  # remembered signatures; far more than any model has
 
 
@@ -136,15 +138,17 @@ def run(
     if real and plan.name not in READS and (meta or _valueless(tensors, assumed)):
         if plan.writes:
             _forget(plan, args, assumed)
-        args, kwargs = to_meta(args, numbers=not meta), to_meta(kwargs, numbers=not meta)
+        numbers = not meta or plan.name in STRICT
+        args, kwargs = to_meta(args, numbers), to_meta(kwargs, numbers)
         meta = True
     args, kwargs = _placed(plan, args, kwargs, meta)
     if meta and plan.name in BOUNDS:
-        result = BOUNDS[plan.name](assumed, *args, **kwargs)
+        known = given if plan.name == "aten.masked_select" else args
+        result = BOUNDS[plan.name](assumed, *known, **kwargs)
     else:
         if meta and plan.name in INDEXED and any(t.dtype in MASKS for t in tensors[1:]):
-            args = (args[0], without_masks(assumed, plan.name, args[1]), *args[2:])
-            remember = False  # every call is an assumption
+            args = (args[0], without_masks(assumed, plan.name, given[1]), *args[2:])
+            remember = False  # every call is an assumption, or depends on a mask whose values are known
         result = _compute(plan, func, args, kwargs)
     outputs = tensors_in(result)
     if meta and plan.name in FOLLOWED and not outputs[0].is_floating_point():
@@ -177,7 +181,7 @@ def _placed(
         return args, kwargs
     if meta:
         return args, {**kwargs, "device": torch.device("meta")}
-    if device.type == "meta" and (constant(plan.name, args, kwargs) or (plan.name == "aten._to_copy" and _table(args))):
+    if device.type == "meta" and constant(plan.name, args, kwargs):
         return args, {**kwargs, "device": torch.device("cpu")}
     return args, kwargs
 
@@ -199,11 +203,6 @@ def is_plain(value: Any) -> bool:
 def plain(value: Any) -> Any:
     """Turn lists into tuples, so that a record can be frozen."""
     return tuple(plain(item) for item in value) if isinstance(value, (list, tuple)) else value
-
-
-def _table(args: tuple[Any, ...]) -> bool:
-    """Whether an op copies whole numbers."""
-    return not args[0].is_floating_point() and not args[0].is_complex()
 
 
 def _signature(value: Any, tensors: list[torch.Tensor]) -> Any:

@@ -109,6 +109,10 @@ class Recorder:
         if not self._muted:
             self.assumed.note(op, text)
 
+    def value_of(self, tensor: torch.Tensor) -> bool | int | float:
+        """Return the number that every element of a tensor without data is stated to be."""
+        return self.assumed.number(tensor.dtype)
+
     @contextmanager
     def muted(self) -> Iterator[None]:
         """Run something that is tried out, without a record of it."""

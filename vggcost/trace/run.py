@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +20,8 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 import vggcost
 from vggcost.errors import InputError, OptionError, TraceError
-from vggcost.records import Arguments, InputRecord, ParamRecord, RunInfo, Trace
+from vggcost.load.meta import SMALL
+from vggcost.records import Arguments, FilledRecord, InputRecord, ParamRecord, RunInfo, Trace
 from vggcost.trace.attention import Attention
 from vggcost.trace.borrow import borrowed, unwrapped
 from vggcost.trace.bounds import ASSUMABLE, Assumed, Constants, Unknowable
@@ -31,7 +33,7 @@ from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
 from vggcost.units import did_you_mean
 
-__all__ = ["MODES", "trace_model"]
+__all__ = ["MODES", "outputs_of", "trace_model"]
 
 MODES = ("inference", "training")
 LOSS_PATH = "(loss)"
@@ -84,6 +86,20 @@ def trace_model(
     return trace_of(recorder, params, replace(run, loss=loss), attention)
 
 
+def outputs_of(model: nn.Module, method: str, arguments: Arguments) -> Any:
+    """Run one method of a model on meta tensors, and return what it returns; nothing is recorded.
+
+    Example:
+        >>> outputs_of(nn.Linear(3, 5), "forward", Arguments((InputRecord("x", (2, 3), "float32"),))).shape
+        torch.Size([2, 5])
+    """
+    recorder = Recorder(model)
+    with borrowed(model), watched(recorder, False), Attention("auto", "cpu"), recorder.muted():
+        passed, _ = made(arguments)
+        model.eval()
+        return getattr(model, method)(*passed.args, **passed.kwargs)
+
+
 def ready(model: nn.Module) -> nn.Module:
     """Return the module to run, without the wrapper of torch.compile.
 
@@ -109,14 +125,16 @@ def register(recorder: Recorder, model: nn.Module, inputs: list[torch.Tensor]) -
 
 
 def made(arguments: Arguments, real: bool = False) -> tuple[Arguments, list[torch.Tensor]]:
-    """Put a tensor in the place of every record: on meta, or with values on the CPU; they are listed in order, too."""
+    """Put a tensor in the place of every record, and list them; on meta, or on the CPU if real or with known values."""
     tensors: list[torch.Tensor] = []
     if real:
         torch.manual_seed(0)
 
     def tensor(record: InputRecord) -> torch.Tensor:
         dtype = getattr(torch, record.dtype)
-        if not real:
+        if isinstance(record, FilledRecord) and (real or prod(record.shape) <= SMALL):
+            found = torch.tensor(record.row(), dtype=dtype).expand(record.shape).clone()
+        elif not real:
             found = torch.empty(record.shape, dtype=dtype, device="meta")
         else:  # a whole number is an index, and 0 is one of everything
             found = (
@@ -193,7 +211,13 @@ def watched(recorder: Recorder, training: bool) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model's warnings about data do not concern shapes
-            with torch.set_grad_enabled(training), saved, recorder.mode(), Constants(), HigherOrder(recorder):
+            with (
+                torch.set_grad_enabled(training),
+                saved,
+                recorder.mode(),
+                Constants(recorder.value_of),
+                HigherOrder(recorder),
+            ):
                 yield
     finally:
         for handle in handles:
