@@ -8,6 +8,7 @@ __all__ = [
     "BaselineError",
     "ConfigError",
     "ConventionError",
+    "DocumentError",
     "FileError",
     "InputError",
     "ModelError",
@@ -50,6 +51,10 @@ class ConfigError(VggcostError):
 
 class BaselineError(VggcostError):
     """A baseline cannot be read, or does not hold what is asked for."""
+
+
+class DocumentError(VggcostError):
+    """A document cannot be read, or a marker in it cannot be followed; the message begins with file and line."""
 
 
 class TableError(VggcostError):

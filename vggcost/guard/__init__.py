@@ -1,0 +1,1 @@
+"""The numbers are guarded: baseline, limits, tables in documents."""
