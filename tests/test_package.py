@@ -18,7 +18,6 @@ import pytest
 
 import vggcost
 from tests.conftest import ROOT, command, python
-from tests.write_golden import BEGIN, END, family_table
 
 MODULES = [
     info.name for info in pkgutil.walk_packages(vggcost.__path__, "vggcost.") if not info.name.endswith("__main__")
@@ -63,7 +62,17 @@ def test_rooms_use_only_the_rooms_before_them(path: Path) -> None:
     parts = path.relative_to(ROOT / "vggcost").parts
     if parts[0] not in ROOMS:
         return
-    allowed = {*ROOMS[: ROOMS.index(parts[0]) + 1], "errors", "files", "settings", "records", "saved", "units", "templates", "__version__"}
+    allowed = {
+        *ROOMS[: ROOMS.index(parts[0]) + 1],
+        "errors",
+        "records",
+        "saved",
+        "settings",
+        "files",
+        "units",
+        "templates",
+        "__version__",
+    }
     if parts[0] == "cli":
         allowed |= {"analyze", "_analyze", "_stack", "memory", "_memory", "verify", "_verify"}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -164,5 +173,7 @@ def test_the_python_of_the_readme() -> None:
     assert attempted >= 4
 
 
-def test_the_family_table_of_the_readme_is_the_present_one() -> None:
-    assert BEGIN + family_table() + END in README
+def test_the_tables_and_figures_of_the_readme_and_the_docs_are_the_present_ones() -> None:
+    done = command("docs", "check", "--diff", "README.md", "docs", cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "nothing" not in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "ConfigError",
     "ConventionError",
     "DocumentError",
+    "DocumentErrors",
     "FileError",
     "InputError",
     "ModelError",
@@ -55,6 +57,14 @@ class BaselineError(VggcostError):
 
 class DocumentError(VggcostError):
     """A document cannot be read, or a marker in it cannot be followed; the message begins with file and line."""
+
+
+class DocumentErrors(DocumentError):
+    """Several of them in one document."""
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__("; ".join(messages))
+        self.messages = list(messages)
 
 
 class TableError(VggcostError):

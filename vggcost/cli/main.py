@@ -29,6 +29,7 @@ _COMMANDS = {
     "diff": "Which layers account for the difference between two models.",
     "stack": "One k×k convolution against a stack of 3×3.",
     "claims": "Published statements, recomputed.",
+    "docs": "Tables and figures in documents: write them anew, or check them.",
     "verify": "Count a model again by independent ways.",
     "explain": "Which definition gives this number?",
     "models": "List the models of the zoo, torchvision, timm or transformers.",

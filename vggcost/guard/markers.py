@@ -127,9 +127,9 @@ def _alone(text: str, marker: re.Match[str], where: str) -> str:
     start = text.rfind("\n", 0, marker.start()) + 1
     stop = text.find("\n", marker.end())
     before, after = text[start : marker.start()], text[marker.end() : stop if stop >= 0 else len(text)]
-    if before.strip("\ufeff \t") or after.strip():
+    if before.strip() or after.strip():
         raise DocumentError(f"{where}: a table's marker stands on a line of its own; move what is beside it")
-    return re.match(r"[ \t]*", marker[0] if not before else before.strip("\ufeff"))[0]  # type: ignore[index]
+    return before + marker[0][: len(marker[0]) - len(marker[0].lstrip())]
 
 
 def _table(text: str, begin: re.Match[str], end: re.Match[str], where: str, end_where: str) -> Region:
@@ -213,8 +213,8 @@ def _without_literal_blocks(text: str) -> str:
 def _unindented(text: str) -> Iterator[str]:
     block = -1  # the indentation of what began a block, or -1
     for line in text.splitlines(keepends=True):
-        bare = line.strip("\ufeff \t\r\n")
-        depth = len(line) - len(line.lstrip("\ufeff \t"))
+        bare = line.strip()
+        depth = len(line) - len(line.lstrip(" \t"))
         if block >= 0 and (not bare or depth > block):
             yield _blank(line)
             continue
