@@ -33,6 +33,8 @@ def test_importing_vggcost_imports_no_torch() -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_public_names_exist_and_examples_are_true(name: str) -> None:
+    if name == "vggcost.sphinx":
+        pytest.importorskip("sphinx")
     module = importlib.import_module(name)
     for public in getattr(module, "__all__", ()):
         assert hasattr(module, public), public
