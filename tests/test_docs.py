@@ -32,7 +32,7 @@ ROW = "| VGG-D (16) | 138.36 M | 15.47 G |"
 
 @pytest.fixture
 def figures(zoo_table: GetTable) -> Figures:
-    return Figures(lambda name, **options: zoo_table(name, **options), compare_stack)
+    return Figures(zoo_table, compare_stack)
 
 
 def synced(folder: Path, text: str, figures: Figures, name: str = "a.md", force: bool = False) -> str:
@@ -269,19 +269,19 @@ BAD = {
     f"so: {TABLE.format('', '')}": (2, "stands on a line of its own"),
     TABLE.format("", "").replace("compare", "comprae"): (2, "no table 'comprae' (did you mean compare?)"),
     TABLE.format("", "").replace("columns", "colums"): (2, "compare takes no colums (did you mean columns?)"),
-    TABLE.format("", "").replace("params", "prams"): (2, "no column 'prams' (did you mean params?)"),
+    TABLE.format("", "").replace("params", "prams"): (2, "no column 'prams' (did you mean params"),
     TABLE.format("", "").replace('"vgg16"', "vgg16"): (2, 'write attributes as name="value"'),
     TABLE.format("", "").replace('models="vgg16"', 'sort="a" sort="b"'): (2, "sort is given twice"),
     TABLE.format("", "").replace('models="vgg16"', ""): (2, 'compare needs models="…" or family="…"'),
     TABLE.format("", "").replace('models="vgg16"', 'family="vvg"'): (2, "no family 'vvg' (did you mean vgg?)"),
-    TABLE.format("", "").replace("vgg16", "vgg61"): (2, "unknown model 'vgg61' (did you mean vgg16"),
+    TABLE.format("", "").replace("vgg16", "vgg61"): (2, "unknown model 'vgg61' (did you mean vgg"),
     TABLE.format("", "").replace("vgg16", "no.json"): (2, "cannot read no.json: No such file"),
     TABLE.format("", "").replace("vgg16", "bad.json"): (2, "bad.json: not JSON"),
-    TABLE.format("", "").replace('models="vgg16"', 'models="vgg16" input="3x8x8"'): (2, "8"),
+    TABLE.format("", "").replace('models="vgg16"', 'models="vgg16" input="3x8x8"'): (2, "a.md:2: "),
     TABLE.format("", " sum=xyz"): (3, "takes only the sum= that vggcost wrote"),
     "<!-- vggcost:begin layers -->\n<!-- vggcost:end -->\n": (2, 'layers needs model="…"'),
     '<!-- vggcost:begin layers model="vgg16" depth="0" -->\n<!-- vggcost:end -->\n': (2, "depth must be a whole number"),
-    '<!-- vggcost:begin stack kernel="4" -->\n<!-- vggcost:end -->\n': (2, "odd"),
+    '<!-- vggcost:begin stack kernel="4" -->\n<!-- vggcost:end -->\n': (2, "an even kernel (4×4)"),
     '<!-- vggcost:begin stack bias="yes" -->\n<!-- vggcost:end -->\n': (2, "bias must be true or false"),
     '<!-- vggcost:begin claims model="vgg61" -->\n<!-- vggcost:end -->\n': (2, "no claims about 'vgg61'"),
     VALUE.format("").replace(".params", ""): (2, "a value is named as model.metric"),

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vggcost.errors import DocumentError, FileError, TableError
+from vggcost.guard.baseline import read_baseline
+from vggcost.guard.config import BASELINE, read_project
 from vggcost.records import CostTable
 from vggcost.units import did_you_mean
 from vggcost.zoo import find
@@ -99,11 +101,8 @@ class Figures:
         return saved_table(path, name)
 
     def _locked(self, folder: Path) -> dict[str, CostTable]:
-        """The baseline's tables by name, as the configuration nearest to the document says where it is."""
-        from vggcost.guard.baseline import read_baseline
-        from vggcost.guard.config import read_project
-
-        path = self._once(("project", folder), lambda: read_project(folder).baseline)
+        """The baseline's tables by name."""
+        path: Path = self._once(("project", folder), lambda: _baseline(folder.resolve()))
         self.files.add(path)
         entries = self._once(("baseline", path), lambda: read_baseline(path) if path.exists() else {})
         return {name: entry.table for name, entry in entries.items()}
@@ -119,6 +118,15 @@ class Figures:
             f"unknown model {name!r}{hint}; a document names a net of the zoo, torchvision:, timm: or hf:NAME, a saved "
             "table (FILE.json, seen from the document), or a model of the baseline ('vggcost lock' puts it there)"
         )
+
+
+def _baseline(folder: Path) -> Path:
+    """Where the baseline is: as the nearest configuration says, or else the nearest one, here or in a parent."""
+    project = read_project(folder)
+    if project.file is not None:
+        return project.baseline
+    paths = [place / BASELINE for place in (folder, *folder.parents)]
+    return next((path for path in paths if path.exists()), paths[0])
 
 
 def saved_table(path: Path, name: str) -> CostTable:
