@@ -82,7 +82,8 @@ def check(paths: tuple[str, ...], diff: bool, allow_code: bool) -> int:
     wrong += _say(outcomes, "edited", "edited by hand; undo that, or 'vggcost docs sync --force' overwrites it")
     found = Counter(finding.state for outcome in outcomes for finding in outcome.findings)
     counts = ", ".join(f"{found[state]} {text}" for state, text in _STATES.items() if found[state])
-    print(f"{len(outcomes)} document{'s' * (len(outcomes) != 1)}: {counts or 'nothing of vggcost in them'}")
+    if outcomes or not problems:
+        print(f"{len(outcomes)} document{'s' * (len(outcomes) != 1)}: {counts or 'nothing of vggcost in them'}")
     return _status(problems, wrong)
 
 

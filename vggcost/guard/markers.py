@@ -29,9 +29,9 @@ _FENCE = re.compile(r"[ \t]*(?:>[ \t]*|[-*+][ \t]+|\d+[.)][ \t]+)*(`{3,}|~{3,})(
 # a code span ends in its paragraph; a comment that begins a line ends the paragraph
 _SPAN = re.compile(r"(?<![`\\])(`+)(?!`)((?:(?!\n[ \t]*(?:\r?\n|<!--)).)+?)(?<!`)\1(?!`)", re.DOTALL)
 _COMMENT = re.compile(
-    r"<!--[ \t]*(?:vggcost:(?P<word>[\w-]*)(?P<rest>.*?)|(?P<close>/vggcost)[ \t]*)(?:-->|(?P<open>$))", re.M
+    r"<!--\s*(?:vggcost:(?P<word>[\w-]*)(?P<rest>.*?)|(?P<close>/vggcost)[ \t]*)(?:-->|(?P<open>$))", re.M
 )
-_RST = re.compile(r"^[ \t]*\.\. vggcost:(?!:)(?P<word>[\w-]*)(?P<rest>[^\r\n]*)", re.M)
+_RST = re.compile(r"^[ \t]*\.\.[ \t]+vggcost:(?!:)(?P<word>[\w-]*)(?P<rest>[^\r\n]*)", re.M)
 _RST_CODE = re.compile(r"\.\. (?:code|code-block|sourcecode|parsed-literal|literalinclude|raw|math|highlight)::")
 _RST_DIRECTIVE = re.compile(r"\.\. [\w:.+-]+::")
 _SUM = re.compile(r"\s*(?:sum=(?P<sum>[0-9a-f]+))?\s*")
@@ -184,6 +184,11 @@ def read_words(text: str, where: str) -> tuple[str, dict[str, str]]:
     return subject, words
 
 
+def _lines(text: str) -> list[str]:
+    """The lines as editors count them; splitlines() also splits at form feeds and the like."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
 def _blank(text: str) -> str:
     return re.sub(r"[^\r\n]", " ", text)
 
@@ -191,7 +196,7 @@ def _blank(text: str) -> str:
 def _without_code(text: str) -> str:
     """Blank out fenced code and code spans of Markdown; every place stays where it is."""
     lines, fence = [], ""
-    for line in text.splitlines(keepends=True):
+    for line in _lines(text):
         found = _FENCE.match(line)
         if fence:
             closes = found is not None and found[1].startswith(fence) and not found[2].strip()
@@ -212,7 +217,7 @@ def _without_literal_blocks(text: str) -> str:
 
 def _unindented(text: str) -> Iterator[str]:
     block = -1  # the indentation of what began a block, or -1
-    for line in text.splitlines(keepends=True):
+    for line in _lines(text):
         bare = line.strip()
         depth = len(line) - len(line.lstrip(" \t"))
         if block >= 0 and (not bare or depth > block):
