@@ -15,5 +15,6 @@ test:  ## the whole test suite
 golden:  ## write the golden files anew; read the diff before committing it
 	$(PYTHON) -m pytest tests/test_report.py --update-golden
 	$(PYTHON) -m tests.write_golden
+	$(PYTHON) -m vggcost docs sync README.md docs
 
 .PHONY: help check test golden

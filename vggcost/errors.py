@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 __all__ = [
+    "BaselineError",
+    "ConfigError",
     "ConventionError",
+    "DocumentError",
+    "DocumentErrors",
     "FileError",
     "InputError",
     "ModelError",
@@ -40,6 +45,26 @@ class TraceError(VggcostError):
 
 class ConventionError(VggcostError):
     """No counting convention has this name."""
+
+
+class ConfigError(VggcostError):
+    """The project's configuration cannot be read, or says something that is not known."""
+
+
+class BaselineError(VggcostError):
+    """A baseline cannot be read, or does not hold what is asked for."""
+
+
+class DocumentError(VggcostError):
+    """A document cannot be read, or a marker in it cannot be followed; the message begins with file and line."""
+
+
+class DocumentErrors(DocumentError):
+    """Several of them in one document."""
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__("; ".join(messages))
+        self.messages = list(messages)
 
 
 class TableError(VggcostError):

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from vggcost.records import InputRecord
 
 __all__ = [
+    "UNITS",
     "described",
     "did_you_mean",
     "exact",
     "human_bytes",
     "human_count",
+    "in_unit",
     "percent",
     "product",
     "read_bytes",
@@ -77,6 +79,23 @@ def _scaled(value: int, units: tuple[tuple[int, str], ...], suffix: str) -> str:
         if round(abs(value) * step / factor, 2) >= step:  # the smaller unit would print 1000.00
             return f"{value / factor:.2f} {prefix}{suffix}"
     return f"{value} {suffix}".rstrip()
+
+
+UNITS = {prefix: factor for factor, prefix in (*_COUNT_UNITS, *_BYTE_UNITS)}
+"""The prefixes that a figure may be written with, and what they stand for."""
+
+
+def in_unit(value: int, unit: str, digits: int = 2) -> str:
+    """Write a figure in a unit of choice, one of `UNITS`.
+
+    Example:
+        >>> in_unit(138357544, "M")
+        '138.36 M'
+        >>> in_unit(553430176, "MiB", 1)
+        '527.8 MiB'
+    """
+    scaled = Decimal(value) / UNITS[unit]
+    return f"{scaled:,.{digits}f} {unit}"
 
 
 def read_bytes(text: str) -> int:

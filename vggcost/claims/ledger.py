@@ -18,10 +18,11 @@ from importlib.resources import files
 
 from vggcost.claims.measures import Analyze, Candidate, Context, measure
 from vggcost.claims.numbers import Printed, agrees, digits, read_number
-from vggcost.errors import InputError
-from vggcost.units import exact, human_bytes
+from vggcost.errors import InputError, ModelError
+from vggcost.units import did_you_mean, exact, human_bytes
+from vggcost.zoo import find
 
-__all__ = ["Claim", "Finding", "check", "ledger"]
+__all__ = ["Claim", "Finding", "about", "check", "ledger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,34 @@ def ledger() -> tuple[Claim, ...]:
     """Read the ledger that comes with the package."""
     text = files("vggcost.claims").joinpath("ledger.csv").read_text(encoding="utf-8")
     return tuple(Claim(**row) for row in csv.DictReader(text.splitlines()))
+
+
+def about(model: str | None = None, source: str | None = None) -> tuple[Claim, ...]:
+    """Choose from the ledger.
+
+    Args:
+        model: a net of the zoo by any of its names; None: all.
+        source: part of a source's name; None: all.
+
+    Raises:
+        ModelError: there are no such claims.
+    """
+    found = ledger()
+    if model is not None:
+        variant = find(model)
+        name = variant.name if variant else model.lower()
+        known = sorted({claim.model for claim in found})
+        found = tuple(claim for claim in found if claim.model == name)
+        if not found:
+            raise ModelError(
+                f"no claims about {model!r}{did_you_mean(name, known)}; there are some about {', '.join(known)}"
+            )
+    if source is not None:
+        sources = sorted({claim.source for claim in found})
+        found = tuple(claim for claim in found if source.lower() in claim.source.lower())
+        if not found:
+            raise ModelError(f"no claims from a source like {source!r}; sources: {'; '.join(sources)}")
+    return found
 
 
 def check(claims: tuple[Claim, ...], analyze: Analyze) -> list[Finding]:

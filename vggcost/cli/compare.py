@@ -8,9 +8,8 @@ import rich_click as click
 
 from vggcost.cli.options import batch_option, convention_option, inputs_option, mode_option
 from vggcost.cli.sources import table_of
-from vggcost.errors import OptionError
-from vggcost.units import did_you_mean
 from vggcost.zoo import FAMILIES
+from vggcost.zoo import family as members
 
 __all__ = ["compare"]
 
@@ -49,9 +48,7 @@ def compare(
     output: str | None,
 ) -> None:
     """Put MODELs side by side: names as for report, or tables saved as FILE.json (these need no torch)."""
-    if family is not None and family not in FAMILIES:
-        raise OptionError(f"no family {family!r}{did_you_mean(family, FAMILIES)}; families: {', '.join(FAMILIES)}")
-    names = [*(FAMILIES[family] if family else ()), *models]
+    names = [*(members(family) if family is not None else ()), *models]
     if not names:
         raise click.UsageError("give models to compare, or --family")
     if as_html and format_ not in (None, "html"):

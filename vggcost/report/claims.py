@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from vggcost.claims import Explanation, Finding, Match
-from vggcost.report.markdown import escape
+from vggcost.report.grid import Grid, markdown
 from vggcost.units import exact, human_bytes, human_count
 
-__all__ = ["CLAIM_FORMATS", "EXPLAIN_FORMATS", "render_claims", "render_explanation"]
+__all__ = ["CLAIM_FORMATS", "EXPLAIN_FORMATS", "claims_grid", "render_claims", "render_explanation"]
 
 
 def _summary(findings: Sequence[Finding]) -> str:
@@ -40,12 +40,17 @@ def _table(findings: Sequence[Finding]) -> str:
     return "\n".join([*lines, "", f"{len(findings)} claims: {_summary(findings)}"]).lstrip("\n") + "\n"
 
 
+def claims_grid(findings: Sequence[Finding]) -> Grid:
+    """Lay the findings out as text, one row a claim, with the counts under them."""
+    titles = ("source", "model", "quantity", "printed", "verdict", "computed", "note")
+    rows = [
+        (f.claim.source, f.claim.model, f.claim.quantity, _said(f), f.verdict, f.computed, f.note) for f in findings
+    ]
+    return Grid(titles, tuple(rows), (f"{len(findings)} claims: {_summary(findings)}",), left=(0, 1, 2, 4, 6))
+
+
 def _markdown(findings: Sequence[Finding]) -> str:
-    lines = ["| source | model | quantity | printed | verdict | computed | note |", "|:--|:--|:--|--:|:--|--:|:--|"]
-    for f in findings:
-        cells = (f.claim.source, f.claim.model, f.claim.quantity, _said(f), f.verdict, f.computed, f.note)
-        lines.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
-    return "\n".join([*lines, "", f"{len(findings)} claims: {_summary(findings)}"]) + "\n"
+    return markdown(claims_grid(findings))
 
 
 def _json(findings: Sequence[Finding]) -> str:

@@ -9,10 +9,10 @@ import shutil
 from collections.abc import Callable
 
 from vggcost.report.comparison import COLUMNS, Comparison, Row, Value
-from vggcost.report.markdown import escape
+from vggcost.report.grid import Grid, markdown
 from vggcost.report.plain import safe
 
-__all__ = ["COMPARE_FORMATS", "cell", "headers", "render_comparison"]
+__all__ = ["COMPARE_FORMATS", "cell", "comparison_grid", "headers", "render_comparison"]
 
 
 def cell(row: Row, name: str) -> str:
@@ -76,13 +76,15 @@ def _table(comparison: Comparison) -> str:
     return "\n".join([text, "", *_lines(comparison)]) + "\n"
 
 
+def comparison_grid(comparison: Comparison) -> Grid:
+    """Lay the comparison out as text, its footnotes under it."""
+    rows = [(row.title, *(cell(row, name) for name in comparison.columns)) for row in comparison.rows]
+    return Grid(tuple(headers(comparison)), tuple(rows), tuple(_lines(comparison)))
+
+
 def markdown_table(comparison: Comparison) -> str:
     """Write the comparison as a Markdown table with its footnotes."""
-    titles = headers(comparison)
-    rows = [titles, [":--", *["--:"] * (len(titles) - 1)]]
-    rows += [[escape(row.title), *(escape(cell(row, name)) for name in comparison.columns)] for row in comparison.rows]
-    body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([body, "", *(f"{escape(line)}  " for line in _lines(comparison))]).rstrip() + "\n"
+    return markdown(comparison_grid(comparison))
 
 
 def _csv(comparison: Comparison) -> str:

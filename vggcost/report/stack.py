@@ -10,10 +10,11 @@ from markupsafe import Markup
 
 from vggcost.cost.stack import Side, StackComparison, break_even, output_size, stack_form, symbolic
 from vggcost.report.charts import PALETTE, lines
+from vggcost.report.grid import Grid
 from vggcost.report.html import page
 from vggcost.units import exact, human_count
 
-__all__ = ["STACK_FORMATS", "drawing", "render_stack"]
+__all__ = ["STACK_FORMATS", "drawing", "render_stack", "stack_grid"]
 
 _TITLES = {
     "weights": "weights", "params": "params", "macs": "MACs", "activations": "activations",
@@ -81,6 +82,11 @@ def _table(found: StackComparison) -> str:
         f"  {name:<16}{params:>11}{macs:>11}  {error:<18}{note}" for name, params, macs, error, note in _tried(found)
     ]
     return "\n".join(out) + "\n"
+
+
+def stack_grid(found: StackComparison) -> Grid:
+    """Lay the two sides out as text, with what they mean under them."""
+    return Grid(("", *_names(found), "ratio"), tuple(_rows(found)), (_setting(found), *_sentences(found)))
 
 
 def _markdown(found: StackComparison) -> str:

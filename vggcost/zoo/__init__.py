@@ -4,7 +4,7 @@ Reading the tables needs no torch; only `vggcost.zoo.network`, which builds them
 """
 
 from vggcost.zoo.facts import Fact, facts_of
-from vggcost.zoo.names import find, matching
+from vggcost.zoo.names import family, find, matching
 from vggcost.zoo.variants import FAMILIES, VARIANTS, Variant
 
-__all__ = ["FAMILIES", "VARIANTS", "Fact", "Variant", "facts_of", "find", "matching"]
+__all__ = ["FAMILIES", "VARIANTS", "Fact", "Variant", "facts_of", "family", "find", "matching"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 
-from vggcost.zoo.variants import VARIANTS, Variant
+from vggcost.errors import OptionError
+from vggcost.units import did_you_mean
+from vggcost.zoo.variants import FAMILIES, VARIANTS, Variant
 
-__all__ = ["find", "known_names", "matching"]
+__all__ = ["family", "find", "known_names", "matching"]
 
 
 def _plain(name: str) -> str:
@@ -27,6 +29,21 @@ def find(name: str) -> Variant | None:
 def known_names() -> list[str]:
     """List every name and alias, canonical names first."""
     return [v.name for v in VARIANTS] + [alias for v in VARIANTS for alias in v.aliases]
+
+
+def family(name: str) -> tuple[str, ...]:
+    """Return the nets of a family.
+
+    Raises:
+        OptionError: there is no such family.
+
+    Example:
+        >>> family("imagenet-winners")
+        ('alexnet', 'vgg-e', 'googlenet', 'resnet-152')
+    """
+    if name not in FAMILIES:
+        raise OptionError(f"no family {name!r}{did_you_mean(name, FAMILIES)}; families: {', '.join(FAMILIES)}")
+    return FAMILIES[name]
 
 
 def matching(pattern: str = "*") -> list[Variant]:
