@@ -15,7 +15,7 @@ from torch import nn
 from tests.conftest import command
 from vggcost import CostTable, analyze
 from vggcost.cost import CONVENTIONS, convention
-from vggcost.errors import ConventionError
+from vggcost.errors import ConventionError, VggcostError
 
 
 class Net(nn.Module):
@@ -313,7 +313,7 @@ def test_every_mistake_is_one_line(body: str, says: str, tmp_path: Path, monkeyp
 def test_a_broken_file(text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "vggcost.toml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConventionError, match=says):
+    with pytest.raises(VggcostError, match=says):
         convention("mine")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "BaselineError",
+    "ConfigError",
     "ConventionError",
     "FileError",
     "InputError",
@@ -40,6 +42,14 @@ class TraceError(VggcostError):
 
 class ConventionError(VggcostError):
     """No counting convention has this name."""
+
+
+class ConfigError(VggcostError):
+    """The project's configuration cannot be read, or says something that is not known."""
+
+
+class BaselineError(VggcostError):
+    """A baseline cannot be read, or does not hold what is asked for."""
 
 
 class TableError(VggcostError):

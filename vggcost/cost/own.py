@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +11,10 @@ from vggcost.cost.functions import NOTHING, PRODUCTS
 from vggcost.cost.ops import GROUPS, PRICES
 from vggcost.errors import ConventionError
 from vggcost.records import Convention
+from vggcost.settings import settings
 from vggcost.units import did_you_mean
 
 __all__ = ["own_conventions"]
-
-# file: the tables that lead to the conventions; in one folder the first file goes first
-_FILES = {"vggcost.toml": ("conventions",), "pyproject.toml": ("tool", "vggcost", "conventions")}
-
 
 def own_conventions(presets: Mapping[str, Convention], folder: Path | None = None) -> dict[str, Convention]:
     """Read the conventions of the nearest configuration that has some: in a folder, or in its parents.
@@ -32,32 +28,18 @@ def own_conventions(presets: Mapping[str, Convention], folder: Path | None = Non
         folder: where to begin; None: the working directory.
 
     Raises:
-        ConventionError: the configuration cannot be read, or says something that is not known.
+        ConfigError: the configuration cannot be read.
+        ConventionError: it says something that is not known.
     """
-    start = (folder or Path.cwd()).resolve()
-    for place in (start, *start.parents):
-        for name, tables in _FILES.items():
-            found = _read(place / name, tables) if (place / name).is_file() else None
-            if found is not None:
-                where = f"{place / name}: [{'.'.join(tables)}"
-                return {key: _convention(key, value, presets, f"{where}.{key}]") for key, value in found.items()}
+    for found in settings(folder):
+        if "conventions" in found.data:
+            given, table = found.data["conventions"], found.name("conventions")
+            if not isinstance(given, dict):
+                raise ConventionError(f"{found.path}: {table} must be a table, one [{table}.NAME] a convention")
+            return {
+                key: _convention(key, value, presets, f"{found.path}: [{table}.{key}]") for key, value in given.items()
+            }
     return {}
-
-
-def _read(path: Path, tables: tuple[str, ...]) -> dict[str, Any] | None:
-    try:
-        data: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConventionError(f"cannot read {path}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConventionError(f"{path} is not TOML: {error}") from None
-    for table in tables:
-        if not isinstance(data, dict) or table not in data:
-            return None
-        data = data[table]
-    if not isinstance(data, dict):
-        raise ConventionError(f"{path}: {'.'.join(tables)} must be a table, one [{'.'.join(tables)}.NAME] a convention")
-    return data
 
 
 def _convention(name: str, given: Any, presets: Mapping[str, Convention], where: str) -> Convention:
