@@ -23,17 +23,22 @@ from vggcost.records import (
     Totals,
 )
 
-__all__ = ["dump", "read"]
+__all__ = ["dump", "from_data", "read", "to_data"]
 
 
 def dump(table: CostTable) -> str:
     """Write a table: integers raw, keys sorted, the same bytes every run."""
+    return json.dumps(to_data(table), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def to_data(table: CostTable) -> dict[str, Any]:
+    """Turn a table into what JSON can hold."""
     data = asdict(table)
     for place, key in _PAIRS:
         holder = _at(data, place)
         for item in holder if isinstance(holder, (list, tuple)) else (holder,):
             item[key] = dict(item[key])
-    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return data
 
 
 def read(text: str) -> CostTable:
@@ -54,13 +59,22 @@ def read(text: str) -> CostTable:
             f"written with schema {data['schema']!r}, this vggcost reads schema {SCHEMA}; "
             "make the file again with this version, or install the one that wrote it"
         )
-    try:
-        table = _read(data)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TableError(f"a damaged vggcost table ({type(error).__name__}: {error}); make it again") from None
+    table = from_data(data)
     if table.totals != Totals.of(table.layers):
         raise TableError("the totals are not the sums of the layers (edited by hand?); make the file again")
     return table
+
+
+def from_data(data: Mapping[str, Any]) -> CostTable:
+    """Build a table from what `to_data` made of it; whether its totals are the sums is not looked at.
+
+    Raises:
+        TableError: something in it is missing, foreign or of a wrong type.
+    """
+    try:
+        return _read(data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TableError(f"a damaged vggcost table ({type(error).__name__}: {error}); make it again") from None
 
 
 # Where tuples of pairs become JSON objects.

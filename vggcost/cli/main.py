@@ -27,6 +27,8 @@ _COMMANDS = {
     "evaluate": "What testing an image costs: crops or densely.",
     "compare": "Several models side by side.",
     "diff": "Which layers account for the difference between two models.",
+    "lock": "Take what models cost now for the baseline.",
+    "check": "Fail where a model costs more than the baseline and its limits allow.",
     "stack": "One k×k convolution against a stack of 3×3.",
     "claims": "Published statements, recomputed.",
     "verify": "Count a model again by independent ways.",

@@ -16,6 +16,7 @@ from vggcost.units import did_you_mean
 
 __all__ = ["own_conventions"]
 
+
 def own_conventions(presets: Mapping[str, Convention], folder: Path | None = None) -> dict[str, Convention]:
     """Read the conventions of the nearest configuration that has some: in a folder, or in its parents.
 

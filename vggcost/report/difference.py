@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
@@ -14,7 +14,8 @@ from vggcost.report.markdown import escape
 from vggcost.report.view import layer_name
 from vggcost.units import exact, shape
 
-__all__ = ["DIFF_FORMATS", "METRICS", "Change", "Difference", "difference", "render_difference"]
+__all__ = ["DIFF_FORMATS", "METRICS", "Change", "Difference", "changed_attributes", "contributions", "difference",
+           "render_difference", "render_differences", "signed"]  # fmt: skip
 
 METRICS = {"macs": "MACs", "params": "params", "activation_bytes": "activation bytes", "flops": "FLOPs",
            "backward_macs": "backward MACs", "saved_bytes": "saved bytes", "activations": "activations"}  # fmt: skip
@@ -94,19 +95,25 @@ _CONSEQUENCES = {"in_channels", "in_features", "num_features", "output_padding",
 
 def _attributes(a: LayerCost, b: LayerCost) -> Iterator[str]:
     """Name the attributes that differ: `stride 1 for 2`; a pool's window and stride as `3/3 for 3/2`."""
+    for name, before, after in changed_attributes(a, b):
+        if name not in _CONSEQUENCES:
+            yield f"{name} {after} for {before}".lstrip()
+
+
+def changed_attributes(a: LayerCost, b: LayerCost) -> Iterator[tuple[str, str, str]]:
+    """List what differs of two layers: a name, which a kind and a pool's window do without, the old and the new value."""
     if a.kind != b.kind:
-        yield f"{b.kind} for {a.kind}"
+        yield "", a.kind, b.kind
         return
     old, new = dict(a.attributes), dict(b.attributes)
-    names = [name for name in (*old, *new) if name not in _CONSEQUENCES]
-    changed = [name for name in dict.fromkeys(names) if old.get(name) != new.get(name)]
+    changed = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
     window = {"kernel_size", "stride"}
     if "Pool" in b.kind and window & set(changed):
-        yield f"{_window(new)} for {_window(old)}"
+        yield "", _window(old), _window(new)
         changed = [name for name in changed if name not in window]
     order = {"out_channels": 0, "out_features": 0, "kernel_size": 1, "stride": 2, "padding": 3}
     for name in sorted(changed, key=lambda n: (order.get(n, 4), n)):
-        yield f"{name} {_value(new.get(name))} for {_value(old.get(name))}"
+        yield name, _value(old.get(name)), _value(new.get(name))
 
 
 def _window(attributes: dict[str, Any]) -> str:
@@ -194,7 +201,11 @@ def _markdown(found: Difference) -> str:
 
 
 def _json(found: Difference) -> str:
-    data = {
+    return json.dumps(_data(found), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _data(found: Difference) -> dict[str, Any]:
+    return {
         "schema": 1,
         "before": found.before.run.model,
         "after": found.after.run.model,
@@ -212,7 +223,6 @@ def _json(found: Difference) -> str:
         "removed": [c.path for c in found.changes if c.after is None],
         "added": [c.path for c in found.changes if c.before is None],
     }
-    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 _RENDERERS: dict[str, Callable[[Difference], str]] = {"table": _table, "markdown": _markdown, "json": _json}
@@ -222,3 +232,19 @@ DIFF_FORMATS = tuple(_RENDERERS)
 def render_difference(found: Difference, format: str) -> str:
     """Write a difference in one of `DIFF_FORMATS`."""
     return _RENDERERS[format](found)
+
+
+def render_differences(
+    found: Mapping[str, Difference], removed: Sequence[str], added: Sequence[str], format: str
+) -> str:
+    """Write the differences of several models by name, and the names that only one side has."""
+    if format == "json":
+        models = {name: _data(difference) for name, difference in found.items()}
+        data = {"schema": 1, "models": models, "removed": list(removed), "added": list(added)}
+        return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    write = escape if format == "markdown" else str
+    mark = "## " if format == "markdown" else ""
+    blocks = [f"{mark}{write(name)}\n{render_difference(difference, format)}" for name, difference in found.items()]
+    blocks += [f"removed: {', '.join(map(write, removed))}\n"] if removed else []
+    blocks += [f"added: {', '.join(map(write, added))}\n"] if added else []
+    return "\n".join(blocks)

@@ -1,0 +1,31 @@
+"""The numbers of a project, guarded: a baseline, limits, and what is said when they are passed. Without torch."""
+
+from vggcost.guard.baseline import Baseline, Entry, dump_baseline, is_baseline, read_baseline, update_baseline
+from vggcost.guard.check import Cause, Checked, Verdict, broken, check_model, status_of
+from vggcost.guard.config import BASELINE, Project, Spec, read_project
+from vggcost.guard.limits import METRICS, Limit, Tolerance, limits_of, read_limit, read_limits
+
+__all__ = [
+    "BASELINE",
+    "METRICS",
+    "Baseline",
+    "Cause",
+    "Checked",
+    "Entry",
+    "Limit",
+    "Project",
+    "Spec",
+    "Tolerance",
+    "Verdict",
+    "broken",
+    "check_model",
+    "dump_baseline",
+    "is_baseline",
+    "limits_of",
+    "read_baseline",
+    "read_limit",
+    "read_limits",
+    "read_project",
+    "status_of",
+    "update_baseline",
+]
