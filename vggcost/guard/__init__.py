@@ -4,9 +4,12 @@ from vggcost.guard.baseline import Baseline, Entry, dump_baseline, is_baseline, 
 from vggcost.guard.check import Cause, Checked, Verdict, broken, check_model, status_of
 from vggcost.guard.config import BASELINE, Project, Spec, read_project
 from vggcost.guard.limits import METRICS, Limit, Tolerance, limits_of, read_limit, read_limits
+from vggcost.guard.render import CHECK_FORMATS, render_check
+from vggcost.guard.words import failure_text
 
 __all__ = [
     "BASELINE",
+    "CHECK_FORMATS",
     "METRICS",
     "Baseline",
     "Cause",
@@ -21,11 +24,13 @@ __all__ = [
     "check_model",
     "dump_baseline",
     "is_baseline",
+    "failure_text",
     "limits_of",
     "read_baseline",
     "read_limit",
     "read_limits",
     "read_project",
+    "render_check",
     "status_of",
     "update_baseline",
 ]

@@ -173,8 +173,8 @@ def human(metric: str, *values: int) -> list[str]:
     """Write figures of a metric for people; in full where two different ones would look the same.
 
     Example:
-        >>> human("params", 138_357_544, 138_365_736)
-        ['138,357,544', '138,365,736']
+        >>> human("params", 138_357_544, 138_357_600)
+        ['138,357,544', '138,357,600']
         >>> human("peak_bytes", 2**20, 2**21)
         ['1.00 MiB', '2.00 MiB']
     """

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 __all__ = ["environment", "text"]
 
 
 def environment(escape: Callable[[str], str] | None = None) -> Environment:
     """Return an environment; HTML templates are escaped by jinja2, others through the filter `esc`."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
     env = Environment(
         loader=FunctionLoader(text),
         # select_autoescape() would not recognise report.html.j2
