@@ -114,7 +114,7 @@ def _analyze(*arguments: Any, **options: Any) -> Any:
 
 
 def _compare_stack(**options: Any) -> Any:
-    from vggcost import compare_stack
+    from vggcost._stack import compare_stack
 
     return compare_stack(**options)
 

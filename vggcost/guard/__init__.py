@@ -25,6 +25,7 @@ __all__ = [
     "dump_baseline",
     "failure_text",
     "is_baseline",
+    "failure_text",
     "limits_of",
     "read_baseline",
     "read_limit",
