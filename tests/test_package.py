@@ -76,7 +76,17 @@ def test_rooms_use_only_the_rooms_before_them(path: Path) -> None:
         "__version__",
     }
     if parts[0] == "cli":
-        allowed |= {"analyze", "_analyze", "_stack", "compare_stack", "memory", "_memory", "verify", "_verify", "_guard"}
+        allowed |= {
+            "analyze",
+            "_analyze",
+            "_stack",
+            "compare_stack",
+            "memory",
+            "_memory",
+            "verify",
+            "_verify",
+            "_guard",
+        }
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "vggcost":
             used = node.module.split(".")[1:2] or [alias.name for alias in node.names]

@@ -25,7 +25,6 @@ __all__ = [
     "dump_baseline",
     "failure_text",
     "is_baseline",
-    "failure_text",
     "limits_of",
     "read_baseline",
     "read_limit",
