@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -9,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +26,7 @@ from tests.conftest import ROOT, command, python
 from tests.strategies import Net, chains
 from vggcost import CostTable, VggcostError
 from vggcost._guard import measure
+from vggcost.cli import main
 from vggcost.errors import BaselineError, ConfigError, OptionError
 from vggcost.guard import (
     CHECK_FORMATS,
@@ -82,6 +86,26 @@ def project(tmp_path: Path) -> Path:
     (tmp_path / "net.py").write_text(NET, encoding="utf-8")
     (tmp_path / "pyproject.toml").write_text(CONFIG, encoding="utf-8")
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytecode is told from a source of the same size by whole seconds, and these tests are faster."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `vggcost` in this process, which has torch already."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in range(2))
+    with contextlib.chdir(cwd), redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as done:
+        main(list(arguments))
+    texts = []
+    for stream in (out, err):
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())  # type: ignore[attr-defined]
+    assert isinstance(done.value.code, int)
+    return subprocess.CompletedProcess(arguments, done.value.code, *texts)
 
 
 def widen(folder: Path, width: int) -> None:
@@ -373,7 +397,7 @@ def test_a_read_only_baseline_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_run_that_is_killed_leaves_the_old_file_or_the_new_one(moment: str, project: Path) -> None:
-    assert command("lock", cwd=project).returncode == 0
+    assert run("lock", cwd=project).returncode == 0
     old = (project / "vggcost.lock.json").read_text(encoding="utf-8")
     widen(project, 528)
     code = (
@@ -386,9 +410,9 @@ def test_a_run_that_is_killed_leaves_the_old_file_or_the_new_one(moment: str, pr
     assert python("-c", code, cwd=project).returncode == -9
     new = (project / "vggcost.lock.json").read_text(encoding="utf-8")
     assert (new == old) == (moment == "before")
-    checked = command("check", cwd=project)  # a whole baseline, and no lock is left behind
+    checked = run("check", cwd=project)  # a whole baseline, and no lock is left behind
     assert checked.returncode == (1 if moment == "before" else 0), checked.stderr
-    assert command("lock", cwd=project).returncode == 0
+    assert run("lock", cwd=project).returncode == 0
 
 
 def test_two_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
@@ -569,7 +593,9 @@ def test_annotations(project: Path) -> None:
     text = render_check(many(25), "github", {"m0": Place("a,b:c.json", 7)})
     lines = text.splitlines()
     assert [line.startswith("::error ") for line in lines] == [True] * 10 + [False]
-    assert lines[0].startswith("::error file=a%2Cb%3Ac.json,line=7,title=vggcost%3A m0%3A fail::m0: fail%0A  params 100")
+    assert lines[0].startswith(
+        "::error file=a%2Cb%3Ac.json,line=7,title=vggcost%3A m0%3A fail::m0: fail%0A  params 100"
+    )
     assert "+100.00%25" in lines[0]
     assert lines[9].startswith("::error title=vggcost::+16 more: m9, m10,")
     notice = check_model(linear(4), linear(3), None)
@@ -652,7 +678,7 @@ def test_the_whole_story(project: Path) -> None:
     assert (locked.returncode, locked.stdout, locked.stderr) == (0, "vggcost.lock.json: mine, other\n", "")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "start")
-    assert command("check", cwd=project).returncode == 0
+    assert run("check", cwd=project).returncode == 0
     widen(project, 528)
     failed = command("check", cwd=project)
     assert failed.returncode == 1
@@ -669,83 +695,83 @@ def test_the_whole_story(project: Path) -> None:
         "other: pass (params, macs)\n"
         "2 models checked: 1 fail, 1 pass\n"
     )
-    assert command("lock", "mine", cwd=project).returncode == 0
+    assert run("lock", "mine", cwd=project).returncode == 0
     changed = [line for line in git(project, "diff", "-U0", "vggcost.lock.json").splitlines() if line[:1] == "+"]
     layers = [line for line in changed if line.startswith('+    ["')]
     assert len(layers) == 3  # two convolutions, and the ReLU between them
     assert all(re.match(r'\+    "\w+": \d+,?$', line) for line in changed[1:] if line not in layers)
-    assert command("check", cwd=project).returncode == 0
+    assert run("check", cwd=project).returncode == 0
     widen(project, 256)
-    better = command("check", cwd=project)
+    better = run("check", cwd=project)
     assert better.returncode == 0
     assert "mine: improved" in better.stdout
     assert "note: better than the baseline: 'vggcost lock mine' keeps it so" in better.stdout
 
 
 def test_a_model_that_no_longer_builds(project: Path) -> None:
-    assert command("lock", cwd=project).returncode == 0
+    assert run("lock", cwd=project).returncode == 0
     old = (project / "vggcost.lock.json").read_text(encoding="utf-8")
     source = (project / "net.py").read_text(encoding="utf-8")
     (project / "net.py").write_text(source.replace("def make(width=512):", "def make(width=None):"), encoding="utf-8")
-    done = command("check", cwd=project)
+    done = run("check", cwd=project)
     assert done.returncode == 2
     assert "mine: error: ./net.py:make failed: TypeError" in done.stdout
     assert "other: pass (params, macs)" in done.stdout
     assert done.stderr == ""
-    locked = command("lock", cwd=project)
+    locked = run("lock", cwd=project)
     assert locked.returncode == 2
     assert locked.stderr.startswith("vggcost: mine: ./net.py:make failed")
     assert (project / "vggcost.lock.json").read_text(encoding="utf-8") == old  # the last that was accepted
     (project / "net.py").unlink()
-    assert command("check", cwd=project).stdout.count("no such file: ./net.py") == 2
+    assert run("check", cwd=project).stdout.count("no such file: ./net.py") == 2
 
 
 def test_from_another_folder_and_by_other_names(project: Path) -> None:
     inner = project / "inner"
     inner.mkdir()
-    assert command("lock", cwd=inner).stdout == f"..{os.sep}vggcost.lock.json: mine, other\n"
-    assert command("check", "mine", cwd=inner).returncode == 0
-    assert command("lock", "../net.py:make", "-i", "3x32x32", "-k", "width=8", cwd=inner).returncode == 0
+    assert run("lock", cwd=inner).stdout == f"..{os.sep}vggcost.lock.json: mine, other\n"
+    assert run("check", "mine", cwd=inner).returncode == 0
+    assert run("lock", "../net.py:make", "-i", "3x32x32", "-k", "width=8", cwd=inner).returncode == 0
     assert read_baseline(project / "vggcost.lock.json")["./net.py:make"].spec == Spec(
         "./net.py:make", "./net.py:make", ("3x32x32",), options=(("width", 8),)
     )
-    assert command("check", "../net.py:make", cwd=inner).returncode == 0
-    assert command("check", "./net.py:make", cwd=project).returncode == 0
-    again = command("lock", cwd=project)  # the configuration says which models there are
+    assert run("check", "../net.py:make", cwd=inner).returncode == 0
+    assert run("check", "./net.py:make", cwd=project).returncode == 0
+    again = run("lock", cwd=project)  # the configuration says which models there are
     assert "./net.py:make is not in" in again.stderr
     assert sorted(read_baseline(project / "vggcost.lock.json")) == ["mine", "other"]
-    refused = command("lock", "mine", "-b", "2", cwd=project)
+    refused = run("lock", "mine", "-b", "2", cwd=project)
     assert refused.returncode == 2
     assert "says how 'mine' is run; change batch there" in refused.stderr
 
 
 def test_without_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NET, encoding="utf-8")
-    assert "no models" in command("lock", cwd=tmp_path).stderr
-    assert command("lock", "./net.py:other", "-i", "8", "--mode", "training", cwd=tmp_path).returncode == 0
+    assert "no models" in run("lock", cwd=tmp_path).stderr
+    assert run("lock", "./net.py:other", "-i", "8", "--mode", "training", cwd=tmp_path).returncode == 0
     found = read_baseline(tmp_path / "vggcost.lock.json")["./net.py:other"]
     assert found.table.totals.backward_macs == 32  # the weights' gradient; the input needs none
     assert found.peak_bytes is not None
-    done = command("check", cwd=tmp_path)
+    done = run("check", cwd=tmp_path)
     assert done.stdout.startswith(
         "./net.py:other: pass (params, macs, flops, activation_bytes, backward_macs, saved_bytes, peak_bytes)\n"
     )
-    budget = command("check", "./net.py:make", "-i", "3x32x32", "--fail-on", "params:<=10k", cwd=tmp_path)
+    budget = run("check", "./net.py:make", "-i", "3x32x32", "--fail-on", "params:<=10k", cwd=tmp_path)
     assert budget.returncode == 1
     assert "4 has 125,450: Linear" in budget.stdout
-    elsewhere = command("check", "vgg16", "--fail-on", "macs:<=16G", "--baseline", "none.json", cwd=tmp_path)
+    elsewhere = run("check", "vgg16", "--fail-on", "macs:<=16G", "--baseline", "none.json", cwd=tmp_path)
     assert elsewhere.stdout == "vgg16: pass (macs)\n1 model checked: 1 pass\n"
 
 
 def test_the_peak_is_kept_where_it_is_asked_for(project: Path) -> None:
-    assert command("lock", "--peak", "mine", cwd=project).returncode == 0
-    assert command("lock", cwd=project).returncode == 0  # it stays
+    assert run("lock", "--peak", "mine", cwd=project).returncode == 0
+    assert run("lock", cwd=project).returncode == 0  # it stays
     peaks = {name: found.peak_bytes for name, found in read_baseline(project / "vggcost.lock.json").items()}
     assert peaks["other"] is None
-    said = json.loads(command("memory", "./net.py:make", "-i", "3x32x32", "--format", "json", cwd=project).stdout)
+    said = json.loads(run("memory", "./net.py:make", "-i", "3x32x32", "--format", "json", cwd=project).stdout)
     assert peaks["mine"] == said["totals"]["peak_bytes"]
-    assert command("check", "mine", "--fail-on", "peak_bytes:+2MiB", cwd=project).returncode == 0
-    missing = command("check", "other", "--fail-on", "peak_bytes:0", cwd=project)
+    assert run("check", "mine", "--fail-on", "peak_bytes:+2MiB", cwd=project).returncode == 0
+    missing = run("check", "other", "--fail-on", "peak_bytes:0", cwd=project)
     assert missing.returncode == 1
     assert "'vggcost lock other --peak' adds it" in missing.stdout
 
@@ -760,21 +786,24 @@ def without_torch(*arguments: str, cwd: Path, stdin: str | None = None) -> subpr
 
 
 def test_saved_figures_need_no_torch(project: Path) -> None:
-    assert command("lock", cwd=project).returncode == 0
+    assert run("lock", cwd=project).returncode == 0
     shutil.copy(project / "vggcost.lock.json", project / "old.json")
     widen(project, 528)
-    saved = command("report", "./net.py:make", "-i", "3x32x32", "--format", "json", cwd=project).stdout
+    saved = run("report", "./net.py:make", "-i", "3x32x32", "--format", "json", cwd=project).stdout
     (project / "mine.json").write_text(saved, encoding="utf-8")
     failed = without_torch("check", "--from", "mine.json", cwd=project)
     assert (failed.returncode, failed.stderr) == (1, "")
     assert "0 +448: out_channels 512 → 528" in failed.stdout
     assert without_torch("check", "--from", "mine=-", cwd=project, stdin=saved).returncode == 1
     assert without_torch("check", "--from", "old.json", cwd=project).returncode == 0
-    assert command("lock", cwd=project).returncode == 0
+    assert run("lock", cwd=project).returncode == 0
     assert without_torch("check", "--from", "mine.json", "--format", "markdown", cwd=project).returncode == 0
     differ = without_torch("diff", "old.json", "vggcost.lock.json", cwd=project)
     assert (differ.returncode, differ.stderr) == (0, "")
-    assert "mine\nSequential → Sequential: +2,195,136 MACs; 2 +1,806,336, 0 +388,800; what differs: 0 out_c" in differ.stdout
+    assert (
+        "mine\nSequential → Sequential: +2,195,136 MACs; 2 +1,806,336, 0 +388,800; what differs: 0 out_c"
+        in differ.stdout
+    )
     assert "other\nSequential → Sequential: the same MACs, 32\n" in differ.stdout
     text = (project / "old.json").read_text(encoding="utf-8")
     piped = without_torch("diff", "-", "vggcost.lock.json", "--format", "json", cwd=project, stdin=text)
@@ -788,14 +817,16 @@ def test_saved_figures_need_no_torch(project: Path) -> None:
 
 
 def test_the_summary_of_a_job(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert command("lock", cwd=project).returncode == 0
+    assert run("lock", cwd=project).returncode == 0
     (project / "summary.md").write_text("before\n", encoding="utf-8")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project / "summary.md"))
     monkeypatch.setenv("GITHUB_WORKSPACE", str(project.parent))
     widen(project, 528)
-    done = command("check", "--format", "github", "--comment", "comment.md", cwd=project)
+    done = run("check", "--format", "github", "--comment", "comment.md", cwd=project)
     assert done.returncode == 1
-    assert done.stdout.startswith(f"::error file={project.name}/vggcost.lock.json,line=3,title=vggcost%3A mine%3A fail::")
+    assert done.stdout.startswith(
+        f"::error file={project.name}/vggcost.lock.json,line=3,title=vggcost%3A mine%3A fail::"
+    )
     written = (project / "summary.md").read_text(encoding="utf-8")
     assert written.startswith("before\n### vggcost: 2 models checked: 1 fail, 1 pass\n")
     assert (project / "comment.md").read_text(encoding="utf-8") == f"{MARKER}\n" + written.removeprefix("before\n")
@@ -824,7 +855,7 @@ def test_the_summary_of_a_job(project: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_bad_input(line: str, says: str, project: Path) -> None:
     spec = Spec("tested", "")
     update_baseline(project / "vggcost.lock.json", [linear(4), replace(linear(4), spec=spec)])
-    done = command(*line.split(), cwd=project)
+    done = run(*line.split(), cwd=project)
     assert done.returncode == 2, done.stdout
     assert done.stderr.count("\n") == 1, done.stderr
     assert says in done.stderr
@@ -834,7 +865,9 @@ def test_bad_input(line: str, says: str, project: Path) -> None:
 # pre-commit
 
 
-def test_through_pre_commit(project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_through_pre_commit(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("pre_commit")
     hooks = tmp_path_factory.mktemp("hooks")
     shutil.copy(ROOT / ".pre-commit-hooks.yaml", hooks)
@@ -848,7 +881,7 @@ def test_through_pre_commit(project: Path, tmp_path_factory: pytest.TempPathFact
     )
     monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    assert command("lock", cwd=project).returncode == 0
+    assert run("lock", cwd=project).returncode == 0
     git(project, "add", "-A")
     assert (done := python("-m", "pre_commit", "run", cwd=project)).returncode == 0, done.stdout + done.stderr
     assert re.search(r"vggcost check\.+Passed", done.stdout)
@@ -857,7 +890,7 @@ def test_through_pre_commit(project: Path, tmp_path_factory: pytest.TempPathFact
     failed = python("-m", "pre_commit", "run", cwd=project)
     assert failed.returncode == 1
     assert "0 +448: out_channels 512 → 528" in failed.stdout
-    assert command("lock", cwd=project).returncode == 0
+    assert run("lock", cwd=project).returncode == 0
     git(project, "add", "-A")
     assert python("-m", "pre_commit", "run", cwd=project).returncode == 0
 
