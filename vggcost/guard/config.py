@@ -118,7 +118,7 @@ def _models(value: Any, where: str, table: str) -> tuple[Spec, ...]:
         place = f"{file}: [[{table}]] {position}: "
         if "name" not in item:
             raise ConfigError(f"{place}name is missing; give the model a name")
-        spec = read_spec({"source": item["name"], **item}, place)
+        spec = read_spec({"name": item["name"], "source": item["name"], **item}, place)
         if spec.name in found:
             raise ConfigError(f"{place}the name {spec.name!r} is given twice; give each model a name of its own")
         found[spec.name] = spec

@@ -32,12 +32,16 @@ def comment(checked: Sequence[Checked], places: Mapping[str, Place]) -> str:
 def document(checked: Sequence[Checked], most_bytes: int) -> str:
     """Write a table of all verdicts, then what is responsible, as far as the bytes go."""
     blocks = chain([_overview(checked)], *(_details(model) for model in checked))
-    text, left_out = "", 0
+    room = most_bytes - 200  # for the sentence below
+    taken, left_out = [], 0
     for block in blocks:
-        if len((text + block).encode()) > most_bytes - 200:  # room for the sentence below
-            left_out += 1
+        size = len(block.encode())
+        if size <= room:
+            taken.append(block)
+            room -= size
         else:
-            text += block
+            left_out += 1
+    text = "".join(taken)
     if left_out:
         text += f"\n{exact(left_out)} parts are left out, which GitHub would not take; 'vggcost check' shows all.\n"
     return text

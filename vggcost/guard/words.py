@@ -116,7 +116,7 @@ def failure_text(checked: Checked, most: int = MOST) -> str:
     """Say all there is to say of one model: what failed, the layers responsible, the command that accepts it."""
     lines = [headline(checked)]
     for verdict in checked.verdicts:
-        if verdict.outcome != "pass" or verdict.after != verdict.before:
+        if verdict.outcome != "pass" or verdict.before not in (None, verdict.after):
             mark = "" if verdict.outcome in (checked.outcome, "not comparable") else f"{verdict.outcome}: "
             lines.append(f"  {mark}{sentence(verdict)}")
             lines += [f"    {line}" for line in causes_lines(verdict, most)]
