@@ -18,6 +18,7 @@ __all__ = [
     "TableError",
     "TraceError",
     "VggcostError",
+    "one_line",
 ]
 
 
@@ -73,3 +74,19 @@ class TableError(VggcostError):
 
 class FileError(VggcostError):
     """A file cannot be read or written."""
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """Write an exception of other code as one line, without the middle of a long one.
+
+    Example:
+        >>> one_line(ValueError("no  weights"))
+        'ValueError: no weights'
+    """
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # its own fault, and not what went wrong
+        text = ""
+    if len(text) > limit:
+        text = f"{text[: limit // 2]} … {text[-limit // 2 :]}"
+    return f"{type(error).__name__}: {text or 'no message'}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from vggcost.errors import ModelError
 from vggcost.load import exported, huggingface, libraries
+from vggcost.load.aside import aside
 from vggcost.load.loaded import Loaded
 from vggcost.load.user import call, is_file, load_function
 from vggcost.records import Published
@@ -41,7 +42,11 @@ def load(name: str, options: dict[str, Any] | None = None, *, real: bool = False
         ModelError: the name leads nowhere, or the factory fails or returns no module.
         OptionError: the model does not have this option.
     """
-    options = options or {}
+    with aside():
+        return _load(name, options or {}, real)
+
+
+def _load(name: str, options: dict[str, Any], real: bool) -> Loaded:
     variant = find(name)
     if variant is not None:
         from vggcost.zoo.network import build
@@ -107,8 +112,17 @@ def _published(name: str) -> tuple[Published, ...]:
 
 
 def _unknown(name: str) -> str:
-    if Path(name).suffix == ".py" or os.sep in name:
+    if Path(name).is_dir():
+        return f"{name!r} is a folder; name a factory in one of its files: {Path(name) / 'model.py'}:make_model"
+    if Path(name).suffix == ".py":
         return f"{name!r} names a file; say which factory in it: {name}:make_model"
+    if Path(name).is_file():
+        return (
+            f"{name!r} is a file that says nothing of an architecture that can be read safely; give the model as a "
+            "program of torch.export (./model.pt2) or as the code that builds it (./file.py:factory)"
+        )
+    if os.sep in name:
+        return f"no such file: {name}; name a factory in one as ./file.py:factory"
     found = [f"{place}:{name}" for place, (_, names) in LIBRARIES.items() if name in _installed(names)]
     if found:
         return f"unknown model {name!r} in the zoo; it is known as {' and as '.join(found)}"

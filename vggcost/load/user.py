@@ -8,12 +8,13 @@ import inspect
 import os
 import re
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vggcost.errors import ModelError, OptionError, VggcostError
+from vggcost.errors import ModelError, OptionError, VggcostError, one_line
 from vggcost.units import did_you_mean
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def load_function(name: str) -> Callable[..., Any]:
         ModelError: the name leads nowhere; the message says what is there.
     """
     place, colon, attribute = name.rpartition(":")
-    if not colon:
+    if not (place and colon and attribute):
         raise ModelError(f"{name!r} names no function; write ./file.py:function or package.module:function")
     return _factory(_from_file(place) if is_file(place) else _from_package(place), place, attribute)
 
@@ -42,7 +43,7 @@ def is_file(place: str) -> bool:
 def _from_file(place: str) -> Any:
     path = Path(place)
     if not path.is_file():
-        raise ModelError(f"no such file: {place}")
+        raise ModelError(f"{place} is a folder; name a file in it" if path.is_dir() else f"no such file: {place}")
     folder = str(path.resolve().parent)
     module_name = f"vggcost_user_{re.sub(r'[^0-9a-zA-Z_]', '_', path.stem)}"
     spec = importlib.util.spec_from_file_location(module_name, path)
@@ -53,7 +54,9 @@ def _from_file(place: str) -> Any:
     sys.path.insert(0, folder)  # the file's neighbours, as when it is run
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() too
         sys.modules.pop(module_name, None)
         raise ModelError(f"{place} cannot be imported: {where(error)}") from error
     finally:
@@ -71,7 +74,9 @@ def _from_package(place: str) -> Any:
         return importlib.import_module(place)
     except ModuleNotFoundError as error:
         raise ModelError(f"cannot import {place}: {error}; is it installed in this environment?") from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise ModelError(f"{place} cannot be imported: {where(error)}") from error
     finally:
         if added and here in sys.path:
@@ -102,17 +107,20 @@ def call(factory: Callable[..., Any], name: str, options: dict[str, Any]) -> nn.
     from torch import nn
 
     if isinstance(factory, nn.Module):  # an instance is callable too, yet calling it would run it
+        if options:
+            raise OptionError(f"{name} is built already and takes no options, got -k {next(iter(options))}")
         return factory
     try:
         model = factory(**options)
-    except VggcostError:
+    except (VggcostError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # sys.exit() too
         if isinstance(error, TypeError) and not _fits(factory, options):
             raise OptionError(f"{name}: {error}; give arguments with -k key=value") from error
         raise ModelError(f"{name} failed: {where(error)}") from error
     if not isinstance(model, nn.Module):
-        raise ModelError(f"{name} returned {type(model).__name__}, not a torch.nn.Module")
+        found = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise ModelError(f"{name} returned {found}, not a torch.nn.Module; let it return the built model alone")
     return model
 
 
@@ -130,8 +138,19 @@ def _fits(factory: Callable[..., Any], options: dict[str, Any]) -> bool:
 def where(error: BaseException) -> str:
     """Say what was raised, and on which line of the user's code."""
     if isinstance(error, SyntaxError):
-        return f"SyntaxError: {error.msg} (line {error.lineno})"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
-    last = frames[-1] if len(frames) > 1 else None
-    text = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {text}" + (f" ({Path(last.filename).name}, line {last.lineno})" if last else "")
+        name = f"{Path(error.filename).name}, " if error.filename else ""
+        return f"SyntaxError: {error.msg} ({name}line {error.lineno})"
+    line = _own_line(error)
+    return one_line(error) + (f" ({Path(line.filename).name}, line {line.lineno})" if line else "")
+
+
+_PYTHON, _US = sysconfig.get_path("stdlib"), str(Path(__file__).parents[1])
+
+
+def _own_line(error: BaseException) -> traceback.FrameSummary | None:
+    """Find the innermost line of code that was not installed; of a library other than torch, if all was."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((_US, "<"))]
+    installed = [f for f in frames if {"site-packages", "dist-packages"} & set(Path(f.filename).parts)]
+    own = [f for f in frames if f not in installed and not f.filename.startswith(_PYTHON)]
+    libraries = [f for f in installed if "torch" not in Path(f.filename).parts]
+    return next((found[-1] for found in (own, libraries) if found), None)

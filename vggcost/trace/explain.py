@@ -11,6 +11,7 @@ from types import TracebackType
 import torch
 from torch import nn
 
+from vggcost.load.user import where as raised
 from vggcost.records import Arguments, InputRecord, RunInfo
 from vggcost.trace.bounds import Unknowable
 from vggcost.trace.custom import DENSE, Refusal
@@ -39,7 +40,7 @@ def _line(tb: TracebackType | None) -> traceback.FrameSummary | None:
     return frames[-1] if frames else None
 
 
-def explain(error: Exception, model: nn.Module, run: RunInfo, arguments: Arguments) -> str:
+def explain(error: BaseException, model: nn.Module, run: RunInfo, arguments: Arguments) -> str:
     """Turn an exception of a run into one line.
 
     The layer is the innermost module on the traceback; what it expected is read off the layer
@@ -60,13 +61,8 @@ def explain(error: Exception, model: nn.Module, run: RunInfo, arguments: Argumen
     if module is not None and x is not None:
         reason = _wrong_dtype(module, x, arguments) or _mismatch(module, x)
     if reason is None:
-        text = " ".join(str(error).split()) or type(error).__name__
-        return f"{where}: {layer} failed: {type(error).__name__}: {_shortened(text)}"
+        return f"{where}: {layer} failed: {raised(error)}"
     return f"{where}: {reason.format(layer=layer)}"
-
-
-def _shortened(text: str, limit: int = 300) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _innermost(tb: TracebackType | None) -> tuple[nn.Module | None, torch.Tensor | None]:

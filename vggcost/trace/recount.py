@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from vggcost.errors import one_line
 from vggcost.records import Arguments, InputRecord, Recount
-from vggcost.trace.borrow import frozen
+from vggcost.trace.borrow import borrowed
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.run import made, ready
 
@@ -40,11 +41,10 @@ def recount(model: nn.Module, arguments: Arguments) -> tuple[Recount, ...]:
 
 def _counted(name: str, model: nn.Module, arguments: Arguments) -> Recount:
     try:
-        with frozen(model), _quiet(), torch.no_grad():
+        with borrowed(model, freeze="*", real=True), _quiet(), torch.no_grad():
             counts, total = _COUNTERS[name](model.eval(), arguments)
     except Exception as error:  # any reason of another program's is one to report
-        text = " ".join(str(error).split()) or "no message"
-        return Recount(name, (), None, f"{type(error).__name__}: {text[:300]}")
+        return Recount(name, (), None, one_line(error))
     return Recount(name, tuple(sorted((*key, count) for key, count in counts.items())), total)
 
 

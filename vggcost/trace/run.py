@@ -104,13 +104,34 @@ def ready(model: nn.Module) -> nn.Module:
     """Return the module to run, without the wrapper of torch.compile.
 
     Raises:
-        TraceError: it has parameters without a shape.
+        TraceError: it has parameters without a shape, or a module inside itself.
     """
     model = unwrapped(model)
     lazy = [path for path, p in model.named_parameters() if isinstance(p, nn.UninitializedParameter)]
     if lazy:
-        raise TraceError(f"{lazy[0]} is a lazy parameter without a shape; run the model once on real data first")
+        raise TraceError(
+            f"{lazy[0]} is a lazy parameter without a shape; give its layer the size, or run the model once on real data"
+        )
+    inside = _inside_itself(model, "", [], set())
+    if inside:
+        raise TraceError(
+            f"{inside} is a module around itself, so that torch cannot walk through the model; break the circle"
+        )
     return model
+
+
+def _inside_itself(module: nn.Module, path: str, around: list[nn.Module], done: set[nn.Module]) -> str:
+    """Return the path of a module that is one of those around it; empty if there is none."""
+    if module in around:
+        return path
+    if module in done:
+        return ""
+    done.add(module)
+    children = (
+        _inside_itself(child, f"{path}.{name}".lstrip("."), [*around, module], done)
+        for name, child in module.named_children()
+    )
+    return next((found for found in children if found), "")
 
 
 def register(recorder: Recorder, model: nn.Module, inputs: list[torch.Tensor]) -> None:
@@ -128,7 +149,7 @@ def made(arguments: Arguments, real: bool = False) -> tuple[Arguments, list[torc
     """Put a tensor in the place of every record, and list them; on meta, or on the CPU if real or with known values."""
     tensors: list[torch.Tensor] = []
     if real:
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
 
     def tensor(record: InputRecord) -> torch.Tensor:
         dtype = getattr(torch, record.dtype)
@@ -168,14 +189,14 @@ def explained(model: nn.Module, run: RunInfo, arguments: Arguments, recorder: Re
     """Turn what a run raises into one line that names the layer."""
     try:
         yield
-    except TraceError:
+    except (TraceError, KeyboardInterrupt):
         raise
     except Unknowable as stop:
         until = recorder.calls[-1].path if recorder is not None and recorder.calls else ""
         error = Stopped(unknowable(stop, model, run.title, until))
         error.trace = trace_of(recorder, params_of(model), run) if recorder is not None else None
         raise error from stop
-    except Exception as error:
+    except BaseException as error:  # sys.exit() too
         if not isinstance(error, Refusal) and _is_ours(error):
             raise  # a mistake of vggcost's must not pass for one of the model's
         raise TraceError(explain(error, model, run, arguments)) from error
@@ -284,8 +305,10 @@ def params_of(model: nn.Module) -> tuple[ParamRecord, ...]:
     )
 
 
-def _is_ours(error: Exception) -> bool:
+def _is_ours(error: BaseException) -> bool:
     """Whether the error comes from the code of this folder, other than where it runs torch's own."""
+    if isinstance(error, RecursionError):  # which strikes anywhere
+        return False
     frames = traceback.extract_tb(error.__traceback__)
     here = Path(frames[-1].filename).parent == Path(__file__).parent
     passed_on = frames[-1].name in ("__torch_function__", "_attend")
