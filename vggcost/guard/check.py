@@ -153,8 +153,9 @@ def _verdict(before: Entry | None, after: Entry, limit: Limit, accept: str, chan
     most = tolerance.most(old or 0)
     comparable = before is not None and old is not None and not unlike(before, after)
     outcome = "fail" if new > most else "improved" if not ceiling and new < (old or 0) else "pass"
-    found = () if new == old and comparable else _causes(changes, metric, layers) if comparable else ()
-    if outcome == "fail" and not comparable:
+    # Who is responsible: what changed, or where nothing did, what a ceiling is too low for.
+    found = _causes(changes, metric, layers) if comparable and new != old else []
+    if outcome == "fail" and not found:
         found = _shares(after.table, metric, layers)
     return replace(verdict, most=most, outcome=outcome, lockable=not ceiling, causes=tuple(found))
 
