@@ -11,13 +11,12 @@ import rich_click as click
 
 from vggcost.cli.chosen import baseline_path, chosen, known_targets, lock_words, needs_peak, spec_options, stored
 from vggcost.errors import BaselineError, FileError, VggcostError
+from vggcost.guard import CHECK_FORMATS
 
 if TYPE_CHECKING:
     from vggcost.guard import Baseline, Checked, Limit, Project
 
 __all__ = ["check"]
-
-_FORMATS = ("table", "json", "markdown", "github", "junit", "customSmallerIsBetter")
 
 
 @click.command()
@@ -36,7 +35,7 @@ _FORMATS = ("table", "json", "markdown", "github", "junit", "customSmallerIsBett
     help="Check a table saved as JSON, or another baseline, instead of running a model; NAME=FILE says whose it is. "
     "Needs no torch.",
 )  # fmt: skip
-@click.option("--format", "format_", type=click.Choice(_FORMATS), default="table", help="Form.")
+@click.option("--format", "format_", type=click.Choice(CHECK_FORMATS), default="table", help="Form.")
 @click.option("-o", "--output", metavar="FILE", default="-", help="Where to write; - is standard output.")
 @click.option("--comment", metavar="FILE", help="Write the Markdown of a comment on a pull request, too.")
 def check(
