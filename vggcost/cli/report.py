@@ -120,7 +120,7 @@ def read_options(pairs: tuple[str, ...]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals or not key.isidentifier():
+        if not equals or not all(part.isidentifier() for part in key.split(".")):
             raise OptionError(f"cannot read -k {pair!r}; write it as -k key=value, such as -k classes=10")
         literals = {"true": True, "false": False, "none": None}
         try:

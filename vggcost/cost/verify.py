@@ -122,6 +122,9 @@ _REASONS = {
     },
 }
 
+_OF_A_GRAPH = ("fvcore",)
+_UNUSED = "its result is not used, and a traced graph leaves out what is not"
+
 _FAMILIES = {
     "convolution": "conv convolution _convolution convolution_overrideable cudnn_convolution",
     "product": "linear mm addmm bmm baddbmm matmul einsum",
@@ -156,9 +159,13 @@ def check_counter(trace: Trace, recount: Recount) -> Check:
     reasons = _REASONS[recount.counter]
     explained: dict[tuple[str, str], list[tuple[str, int, int]]] = defaultdict(list)
     expected: Counter[tuple[str, str]] = Counter()
+    unused = _unused(trace) if recount.counter in _OF_A_GRAPH else set()
     for path, function, ops in calls:
         macs = sum(rules.flops_per_mac * macs_of(op) for op in ops)
         price = flops_of(ops, trace.functions, rules)[0]
+        if price and all(id(op) in unused for op in ops):
+            explained[_UNUSED, _operator(function)].append((path, macs, 0))
+            continue
         if price:
             expected[path, _family(function, ops)] += price
         if price != macs:
@@ -174,6 +181,18 @@ def check_counter(trace: Trace, recount: Recount) -> Check:
         unexplained=_unexplained(expected, recount),
         note=_NOTES[recount.counter],
     )
+
+
+def _unused(trace: Trace) -> set[int]:
+    """Find the ops whose results go neither into the output nor into another op that does."""
+    read = {storage for module in trace.modules[:1] for storage in module.outputs}
+    unused = set()
+    for op in reversed(trace.ops):
+        if read.isdisjoint(op.outputs):
+            unused.add(id(op))
+        else:
+            read.update(op.inputs)
+    return unused
 
 
 def _calls(trace: Trace) -> list[tuple[str, FunctionRecord, list[OpRecord]]]:

@@ -176,7 +176,7 @@ class _Forward:
         image = (channels, *self.side)
         grid = self.grid()
         if grid is not None:
-            patch, depth = sizes.vision("patch_size") or 14, sizes.vision("temporal_patch_size") or 1
+            patch, depth = sizes.vision("patch_size") or 14, sizes.vision("temporal_patch_size", "patch_temporal") or 1
             return Given((prod(grid), channels * depth * patch * patch), packed="spatial_shapes" not in takes)
         if self.pairs:
             return Given((2, *image))

@@ -106,17 +106,26 @@ def _config(name: str, kind: str, fields: dict[str, Any], options: dict[str, Any
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     factory = CONFIG_MAPPING[kind]
+    outer = {key: value for key, value in options.items() if "." not in key}
+    fields = {key: value for key, value in fields.items() if key != "auto_map"}
     try:
-        config = factory.from_dict({key: value for key, value in fields.items() if key != "auto_map"})
+        known = factory.from_dict(fields)
+        config = factory.from_dict({**fields, **outer}) if outer else known
     except Exception as error:
         raise ModelError(f"hf:{name}: its config is not valid: {where(error)}") from error
-    for key, value in options.items():
-        if not hasattr(config, key):
-            known = sorted(config.to_dict())
+    for path, value in options.items():
+        *parts, key = path.split(".")
+        holder = config if parts else known
+        for part in parts:
+            holder = getattr(holder, part, None)
+        if holder is None or not hasattr(holder, key):
+            fields_of = sorted((holder or config).to_dict())
             raise OptionError(
-                f"the config of {kind} has no field {key!r}{did_you_mean(key, known)}; give one with -k key=value"
+                f"the config of {kind} has no field {path!r}{did_you_mean(key, fields_of)}; give one with -k key=value, "
+                "or of a part of it as in -k text_config.num_hidden_layers=2"
             )
-        setattr(config, key, value)
+        if parts:
+            setattr(holder, key, value)
     for key in _PLACEHOLDERS:
         if getattr(config, key, 0) is None:  # which number it is costs nothing
             setattr(config, key, Sizes(config).token())

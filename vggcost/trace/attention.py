@@ -66,7 +66,8 @@ class Attention:
     ) -> torch.Tensor:
         chosen = self._choose(query, dropout_p)
         plain = query.dim() == key.dim() == value.dim() == 4 and query.is_meta and key.is_meta
-        fits = plain and not enable_gqa and query.shape[-1] == value.shape[-1]
+        shared = enable_gqa and self.device != "cpu"  # the CPU's kernel lets query heads share a key head
+        fits = plain and not shared and query.shape[-1] == value.shape[-1]
         if chosen == "flash" and self.device == "cuda" and attn_mask is not None:
             chosen = "efficient"  # flash takes no mask
         if chosen == "math" or not fits:
@@ -83,6 +84,10 @@ class Attention:
             return kernel(query, key, value, attn_mask, True, dropout_p, is_causal, scale=scale)[0]  # type: ignore[no-any-return]
         if self.device == "cpu":
             mask = attn_mask
+            if mask is not None:
+                torch.broadcast_shapes(
+                    mask.shape, (*query.shape[:-1], key.shape[-2])
+                )  # the kernel checks it on data alone
             if mask is not None and mask.dtype is torch.bool:  # torch turns it into numbers first
                 mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(mask.logical_not(), -math.inf)
             cpu = aten._scaled_dot_product_flash_attention_for_cpu
