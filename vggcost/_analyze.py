@@ -6,13 +6,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vggcost.cost import convention as find_convention
 from vggcost.cost import cost_table
 from vggcost.errors import InputError, OptionError, TraceError
-from vggcost.load import Loaded, batch_of, folded, load, named, to_arguments, with_batch
+from vggcost.load import Loaded, batch_of, filled, folded, load, named, to_arguments, with_batch
 from vggcost.records import Arguments, CostTable, RunInfo
 from vggcost.units import exact
 
@@ -92,6 +93,8 @@ def analyze(
         if not fallback:
             if (until := getattr(error, "trace", None)) is not None:
                 error.table = cost_table(until, rule)
+            elif loaded.hint and inputs is None:
+                raise TraceError(f"{error}{loaded.hint}") from error.__cause__
             raise
         loaded, run, arguments = prepared(model_or_name, inputs, batch, mode, words, options, fuse=fuse, real=True)
         run = replace(run, device="cpu", note=_joined(run.note, f"run on real CPU tensors, since on meta: {error}"))
@@ -124,7 +127,10 @@ def prepared(
     if fuse:
         loaded, count = folded(loaded, isinstance(model, str), real)
         note = _joined(note, f"fused before counting: {exact(count)} modules" if count else "nothing in it to fuse")
-    arguments = _arguments(inputs, _default(loaded) if inputs is None else None, batch)
+    if inputs is None:
+        arguments = _arguments(_default(loaded), batch, loaded.model)
+    else:
+        arguments = filled(to_arguments(inputs, batch), loaded.ordinary)
     size = batch if inputs is None else batch_of(arguments)
     run = RunInfo(
         loaded.name, loaded.title, loaded.aliases, loaded.source, _command(model, inputs, words), arguments.inputs,
@@ -162,12 +168,20 @@ def _default(loaded: Loaded) -> Any:
     return loaded.completed(partial(outputs_of, loaded.model))
 
 
-def _arguments(inputs: Any, default: Any, batch: int) -> Arguments:
-    """What the user gave, or what the model's source says, with the batch in it."""
-    if inputs is not None:
-        return to_arguments(inputs, batch)
+def _arguments(default: Any, batch: int, model: nn.Module) -> Arguments:
+    """Put the batch into the input that a model is made for."""
     if default is None:
-        raise InputError("this model does not say what input it takes; give one, such as -i 3x224x224")
+        needed = [
+            name
+            for name, parameter in signature(model.forward).parameters.items()
+            if parameter.default is Parameter.empty and parameter.kind is Parameter.POSITIONAL_OR_KEYWORD
+        ]
+        asked = (
+            f"; its forward needs {', '.join(needed)}: give each by name, such as -i {needed[-1]}=1x128"
+            if needed
+            else ""
+        )
+        raise InputError(f"this model does not say what input it takes{asked or '; give one, such as -i 3x224x224'}")
     if callable(default):
         return named(default(batch))
     return to_arguments(default, batch) if isinstance(default, str) else with_batch(named(default), batch)

@@ -46,7 +46,7 @@ _GROUPS: dict[str, str] = {
     """,
     "sort": """
         argmax argmin argsort bucketize kthvalue median mode msort nanmedian searchsorted sort topk _unique _unique2
-        unique_dim
+        unique_dim unique_consecutive
     """,
     "accumulate": """
         col2im embedding_dense_backward index_add index_put index_put_ index_reduce index_select_backward

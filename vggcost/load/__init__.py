@@ -1,7 +1,7 @@
 """From a name to a model on meta, and its inputs."""
 
 from vggcost.load.fuse import folded
-from vggcost.load.inputs import batch_of, named, parse_inputs, read_inputs, to_arguments, with_batch, with_side
+from vggcost.load.inputs import batch_of, filled, named, parse_inputs, read_inputs, to_arguments, with_batch, with_side
 from vggcost.load.json_inputs import JsonText, read_json
 from vggcost.load.loaded import Loaded
 from vggcost.load.names import load, matching
@@ -11,6 +11,7 @@ __all__ = [
     "JsonText",
     "Loaded",
     "batch_of",
+    "filled",
     "folded",
     "load",
     "load_function",

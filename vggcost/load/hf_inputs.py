@@ -77,6 +77,15 @@ class DefaultInputs:
         """Return the arguments for a batch."""
         return _arguments(self.given, batch)
 
+    def ordinary(self) -> dict[str, int]:
+        """Say what fills tokens and masks of which a user gives the shape alone, by name or by position."""
+        found = {}
+        for at, name in enumerate(self.forward.takes):
+            number = self.forward.sizes.token() if name.endswith("input_ids") else 1 if name.endswith("mask") else None
+            if number is not None:
+                found.update(dict.fromkeys((name, f"input{at}", *(("input",) if at == 0 else ())), number))
+        return found
+
     def completed(self, measure: Measure) -> Callable[[int], Arguments]:
         """Put tokens that stand for images and sound before the text, as many as the model makes features of them."""
         if "input_ids" not in self.given:
@@ -257,14 +266,14 @@ class _Forward:
 
     def _features(self, kind: str, given: dict[str, Given], measure: Measure) -> int:
         """Count the features that the model makes of an image or sound; 0 if it has no method for that alone."""
-        method = f"get_{kind}_features"
-        part = getattr(self.model, method, None)
-        takes = signature(part).parameters if part is not None else {}
-        needed = {name: found for name, found in given.items() if name in takes and name != "input_ids"}
+        name = f"get_{kind}_features"
+        path, part = next(((p, m) for p, m in self.model.named_modules() if hasattr(m, name)), ("", None))
+        takes = signature(getattr(part, name)).parameters if part is not None else {}
+        needed = {key: found for key, found in given.items() if key in takes and key != "input_ids"}
         if not needed:
             return 0
         try:
-            made = measure(method, _arguments(needed, 1))
+            made = measure(f"{path}.{name}".lstrip("."), _arguments(needed, 1))
         except Exception:  # the run, which does the same, says what does not fit
             return 0
         return sum(t.numel() // t.shape[-1] for t in _tensors(getattr(made, "pooler_output", made)))

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,8 @@ def load(name: str, options: dict[str, Any]) -> Loaded:
             raise ModelError(_unbuilt(name, kind, error)) from error
         inputs = DefaultInputs(model, config, _is(config, "KEYPOINT_MATCHING"))
     title = f"{factory.__name__} ({kind})"
-    if not inputs.given:
-        return Loaded(model, f"hf:{name}", title, (), "hf", None)
-    return Loaded(model, f"hf:{name}", title, (), "hf", inputs, completed=inputs.completed)
+    loaded = Loaded(model, f"hf:{name}", title, (), "hf", None, ordinary=inputs.ordinary(), hint=_hint(name, kind))
+    return replace(loaded, input=inputs, completed=inputs.completed) if inputs.given else loaded
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -190,12 +190,16 @@ def _unbuilt(name: str, kind: str, error: Exception) -> str:
         missing = re.search(r"requires the (\S+) library", str(error))
         if missing:
             return f"hf:{name} needs the package {missing[1]}, which is not installed; pip install {missing[1]}"
-    hint = (
+    return f"hf:{name} failed: {where(error)}{_hint(name, kind)}"
+
+
+def _hint(name: str, kind: str) -> str:
+    """Say what to try where a default config makes no whole model, as some do not."""
+    return (
         ""
         if name.endswith(".json")
         else (
-            f"; if the default config of {kind} does not make a whole model, give what it lacks with -k field=value, "
-            "or a model's config file: hf:./config.json"
+            f"; this is the default config of {kind}: change what does not fit with -k field=value, or give the config file "
+            "of a model, hf:./config.json"
         )
     )
-    return f"hf:{name} failed: {where(error)}{hint}"

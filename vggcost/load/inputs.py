@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from vggcost.errors import InputError
-from vggcost.records import Arguments, InputRecord
+from vggcost.records import Arguments, FilledRecord, InputRecord
 from vggcost.units import did_you_mean, exact
 
 __all__ = [
     "DTYPES",
     "batch_of",
+    "filled",
     "named",
     "parse_inputs",
     "read_inputs",
@@ -247,6 +248,23 @@ def batch_of(arguments: Arguments) -> int:
         items = {found[1] for record in inputs if (found := re.match(rf"{re.escape(place)}\.(\d+)", record.name))}
         return len(items)
     return first.shape[0]
+
+
+def filled(arguments: Arguments, numbers: Mapping[str, int]) -> Arguments:
+    """Fill tensors of whole numbers, by their names; those that hold something already are left as they are.
+
+    Example:
+        >>> filled(parse_inputs("mask=1x3:int64"), {"mask": 1}).kwargs["mask"].row()
+        (1, 1, 1)
+    """
+
+    def fill(record: InputRecord) -> InputRecord:
+        whole = record.dtype.startswith(("int", "uint", "bool"))
+        if record.name not in numbers or not whole or isinstance(record, FilledRecord) or not record.shape:
+            return record
+        return FilledRecord(record.name, record.shape, record.dtype, (numbers[record.name],))
+
+    return arguments.map(fill)
 
 
 def with_batch(arguments: Arguments, n: int) -> Arguments:

@@ -9,11 +9,12 @@ from typing import Any
 
 from vggcost.errors import FileError, InputError
 from vggcost.load.inputs import named, sized, tensor_of
-from vggcost.records import Arguments, InputRecord
+from vggcost.records import Arguments, FilledRecord, InputRecord
 from vggcost.units import did_you_mean
 
 __all__ = ["JsonText", "read_json"]
 
+_KEYS = ("shape", "dtype", "values")
 _FORM = 'a tensor is {"shape": [1, 128], "dtype": "int64"}'
 
 
@@ -22,8 +23,9 @@ def read_json(text: str, batch: int = 1) -> Arguments:
 
     Args:
         text: an object of keyword arguments, or a list of positional ones. Inside, an object with the key `shape`
-            (and perhaps `dtype`, float32 without it) is a tensor of that whole shape; everything else is passed
-            as it is.
+            (and perhaps `dtype`, float32 without it) is a tensor of that whole shape; `values` are its whole numbers
+            along the last axis, where a model looks at them, and the last one goes on to its end. Everything else is
+            passed as it is.
         batch: N, which takes the place of a first size of 1.
 
     Returns:
@@ -118,12 +120,18 @@ def _read(value: Any, where: str, batch: int) -> Any:
 
 
 def _tensor(value: dict[str, Any], where: str, batch: int) -> InputRecord:
-    foreign = [key for key in value if key not in ("shape", "dtype")]
+    foreign = [key for key in value if key not in _KEYS]
     if foreign:
-        raise InputError(f"{where}: no key {foreign[0]!r}{did_you_mean(foreign[0], ('dtype',))}; {_FORM}")
+        raise InputError(f"{where}: no key {foreign[0]!r}{did_you_mean(foreign[0], _KEYS)}; {_FORM}")
     shape, dtype = value["shape"], value.get("dtype", "float32")
     if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
         raise InputError(f"{where}.shape must be a list of whole numbers above 0, not {json.dumps(shape):.60}")
     if not isinstance(dtype, str):
         raise InputError(f"{where}.dtype must be the name of a dtype, not {json.dumps(dtype):.60}; {_FORM}")
-    return tensor_of(sized(tuple(shape), batch, where), dtype, where)
+    record = tensor_of(sized(tuple(shape), batch, where), dtype, where)
+    if "values" not in value:
+        return record
+    values = value["values"]
+    if not isinstance(values, list) or not values or not all(type(n) is int for n in values) or not shape:
+        raise InputError(f"{where}.values must be a list of whole numbers, those along the last axis; the last goes on")
+    return FilledRecord(record.name, record.shape, record.dtype, tuple(values))

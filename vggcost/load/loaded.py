@@ -30,6 +30,8 @@ class Loaded:
         assume: what the source states for ops whose outcome depends on data.
         completed: makes the input anew, where its sizes follow from what a method of the model returns: it is given
             what runs one.
+        ordinary: what fills the whole numbers that go in under a name, where the user gives a shape alone.
+        hint: what to try where it does not run.
         note: what else a reader of its figures must know, in a sentence.
     """
 
@@ -42,4 +44,6 @@ class Loaded:
     published: tuple[Published, ...] = ()
     assume: Mapping[str, int] = field(default_factory=dict)
     completed: Callable[[Callable[[str, Arguments], Any]], Callable[[int], Arguments]] | None = None
+    ordinary: Mapping[str, int] = field(default_factory=dict)
+    hint: str = ""
     note: str = ""

@@ -53,7 +53,7 @@ def to_meta(value: Any, numbers: bool = False) -> Any:
 COUNTS = frozenset(
     f"aten.{name}" for name in ("arange", "linspace", "scalar_tensor", "tril_indices", "triu_indices", "ones", "eye")
 )
-FILLS = frozenset(f"aten.{name}" for name in ("full", "zeros"))
+FILLS = frozenset(f"aten.{name}" for name in ("full", "zeros", "empty"))
 
 
 def constant(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

@@ -84,10 +84,8 @@ class Attention:
             return kernel(query, key, value, attn_mask, True, dropout_p, is_causal, scale=scale)[0]  # type: ignore[no-any-return]
         if self.device == "cpu":
             mask = attn_mask
-            if mask is not None:
-                torch.broadcast_shapes(
-                    mask.shape, (*query.shape[:-1], key.shape[-2])
-                )  # the kernel checks it on data alone
+            if mask is not None:  # without data the kernel does not check it
+                torch.broadcast_shapes(mask.shape, (*query.shape[:-1], key.shape[-2]))  # type: ignore[no-untyped-call]
             if mask is not None and mask.dtype is torch.bool:  # torch turns it into numbers first
                 mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(mask.logical_not(), -math.inf)
             cpu = aten._scaled_dot_product_flash_attention_for_cpu

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -87,7 +88,7 @@ def trace_model(
 
 
 def outputs_of(model: nn.Module, method: str, arguments: Arguments) -> Any:
-    """Run one method of a model on meta tensors, and return what it returns; nothing is recorded.
+    """Run one method of a model, or of a layer of it, on meta and return what it returns; nothing is recorded.
 
     Example:
         >>> outputs_of(nn.Linear(3, 5), "forward", Arguments((InputRecord("x", (2, 3), "float32"),))).shape
@@ -97,7 +98,7 @@ def outputs_of(model: nn.Module, method: str, arguments: Arguments) -> Any:
     with borrowed(model), watched(recorder, False), Attention("auto", "cpu"), recorder.muted():
         passed, _ = made(arguments)
         model.eval()
-        return getattr(model, method)(*passed.args, **passed.kwargs)
+        return attrgetter(method)(model)(*passed.args, **passed.kwargs)
 
 
 def ready(model: nn.Module) -> nn.Module:
