@@ -17,7 +17,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.nn.modules.module import (
+    _global_forward_hooks_with_kwargs,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
 
 import vggcost
 from vggcost.errors import InputError, OptionError, TraceError
@@ -244,6 +248,7 @@ def watched(recorder: Recorder, training: bool) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+            _global_forward_hooks_with_kwargs.pop(handle.id, None)  # which torch leaves there
 
 
 def train(recorder: Recorder, output: Any, criterion: Callable[[Any], torch.Tensor] | None = None) -> str:
