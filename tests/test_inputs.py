@@ -427,7 +427,10 @@ def test_a_type_error_inside_the_model_is_not_said_to_be_the_callers() -> None:
         (Detector, ([torch.zeros(3, 9, 8)],), "for input.0 3×9×8."),
     ],
 )
-def test_the_headline_says_what_goes_in(model: Callable[[], nn.Module], inputs: Any, says: str) -> None:
+def test_the_headline_says_what_goes_in(
+    model: Callable[[], nn.Module], inputs: Any, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     table = analyze(model(), inputs)
     text = render(table, "table")
     assert says in text.splitlines()[0]
