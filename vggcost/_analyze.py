@@ -15,7 +15,7 @@ from vggcost.cost import cost_table
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load import Loaded, batch_of, filled, folded, load, named, to_arguments, with_batch
 from vggcost.records import Arguments, CostTable, RunInfo
-from vggcost.units import exact
+from vggcost.units import described, exact
 
 if TYPE_CHECKING:
     import torch
@@ -131,12 +131,21 @@ def prepared(
         arguments = _arguments(_default(loaded), batch, loaded.model)
     else:
         arguments = filled(to_arguments(inputs, batch), loaded.ordinary)
+    if loaded.source == "export" and isinstance(loaded.input, Arguments) and _form(arguments) != _form(loaded.input):
+        raise InputError(
+            f"{loaded.name} was exported for {described(loaded.input.inputs, 1)}; give as many tensors, in this order"
+        )
     size = batch if inputs is None else batch_of(arguments)
     run = RunInfo(
         loaded.name, loaded.title, loaded.aliases, loaded.source, _command(model, inputs, words), arguments.inputs,
         size, mode, note=note,
     )  # fmt: skip
     return loaded, run, arguments
+
+
+def _form(arguments: Arguments) -> Arguments:
+    """The nesting of arguments, whatever the shapes."""
+    return arguments.map(lambda _: "a tensor")
 
 
 def _joined(*notes: str) -> str:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
+from zipfile import BadZipFile
 
-from vggcost.errors import ModelError, OptionError
+from vggcost.errors import ModelError, OptionError, one_line
 from vggcost.load.loaded import Loaded
+from vggcost.load.trusted import suspicious
 from vggcost.load.user import where
 from vggcost.records import Arguments, InputRecord
 
 __all__ = ["load"]
-
-_FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 def load(path: str, options: dict[str, Any]) -> Loaded:
@@ -31,31 +29,50 @@ def load(path: str, options: dict[str, Any]) -> Loaded:
     if options:
         raise OptionError(f"{path} is an exported program and takes no options, got -k {next(iter(options))}")
     if not Path(path).is_file():
-        raise ModelError(f"no such file: {path}")
-    if not is_zipfile(path):
-        raise ModelError(f"{path} cannot be read as a program of torch.export: torch.export.save writes a zip file")
+        raise ModelError(f"{path} is a folder, not a file" if Path(path).is_dir() else f"no such file: {path}")
+    try:
+        found = suspicious(path)
+    except (BadZipFile, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as a program of torch.export: {one_line(error)}") from error
+    if found:
+        raise ModelError(
+            f"{path} is not read: {found} in it could be code; if you trust the file, load it with torch.export.load "
+            "and give torch.export.unflatten of it to vggcost.analyze"
+        )
     import torch
 
-    before, disabled = os.environ.get(_FORCE), logging.root.manager.disable
-    os.environ[_FORCE] = "1"
-    logging.disable(logging.WARNING)  # torch tells of its second and third attempts
+    causes, logger, read = _Causes(), logging.getLogger("torch.export"), torch.load
+    logger.addFilter(causes)
+    torch.load = lambda file, *_, **__: read(file, map_location="cpu", weights_only=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.export.load(path)
             model = torch.export.unflatten(program)
     except Exception as error:
-        text = where(error)
+        cause = causes.found or error
+        text = where(cause)
         if "weights_only" in text.lower() or "unpickl" in text.lower():
             text = "it holds pickled objects besides tensors, which could run code when they are read"
+        elif "archive_format" in text:
+            text = "it is another zip file, such as one of torch.save, which does not tell the architecture"
         raise ModelError(f"{path} cannot be read as a program of torch.export: {text}") from error
     finally:
-        logging.disable(disabled)
-        os.environ.pop(_FORCE)
-        if before is not None:
-            os.environ[_FORCE] = before
+        logger.removeFilter(causes)
+        torch.load = read
     arguments = _arguments(program)
     return Loaded(model, path, Path(path).stem, (), "export", arguments)
+
+
+class _Causes(logging.Filter):
+    """Keeps to itself what torch tells of its attempts to read a file, and the first error among it."""
+
+    found: BaseException | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and self.found is None:
+            self.found = record.exc_info[1]
+        return False
 
 
 def _arguments(program: Any) -> Arguments:
