@@ -186,6 +186,15 @@ def test_values_that_are_known_are_read() -> None:
     assert (net.sizes.tolist(), int(net.steps)) == ([2, 3], 2)  # as they were
 
 
+def test_a_mask_of_all_pairs_is_not_made_for_real() -> None:
+    class Pairs(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            ids = torch.arange(200_000)  # all pairs of them would be 40 GB
+            return (ids[:, None] <= ids[None, :]) & (x > 0)
+
+    assert analyze(Pairs(), torch.empty(1, 1)).layers[0].output_shape == (200_000, 200_000)
+
+
 def test_real_tensors_where_meta_cannot_go() -> None:
     net = Chosen(read=True)
     with torch.no_grad():

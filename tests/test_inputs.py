@@ -234,11 +234,11 @@ def test_a_batch_takes_the_place_of_one() -> None:
 
 def test_what_a_source_says_a_model_takes_gets_the_batch() -> None:
     ids, image = InputRecord("", (1, 8), "int64"), InputRecord("", (3, 80, 60), "float32")
-    assert _arguments(None, Arguments((), {"ids": ids}), 4).kwargs["ids"] == InputRecord("ids", (4, 8), "int64")
-    assert _arguments(None, "3x8x8", 4).inputs == (InputRecord("input", (4, 3, 8, 8), "float32"),)
-    assert _arguments("tokens:1x5", "3x8x8", 4).inputs == (InputRecord("input", (4, 5), "int64"),)
+    net = nn.Identity()
+    assert _arguments(Arguments((), {"ids": ids}), 4, net).kwargs["ids"] == InputRecord("ids", (4, 8), "int64")
+    assert _arguments("3x8x8", 4, net).inputs == (InputRecord("input", (4, 3, 8, 8), "float32"),)
     with pytest.raises(VggcostError, match="a batch of 2 could take the place of; give inputs that have one"):
-        _arguments(None, Arguments(([image],)), 2)
+        _arguments(Arguments(([image],)), 2, net)
 
 
 def test_a_side_takes_the_place_of_images_sides() -> None:

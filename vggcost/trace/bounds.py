@@ -38,12 +38,14 @@ class Assumed:
         limits: what the user states: the elements that `nonzero`, `unique` or `nms` return, the number
             that `item` reads, the length that `repeat_interleave` makes; for one layer as `layer:nonzero`.
         where: tells the path of the layer that runs.
+        real: whether all tensors of the run have values.
         unknown: storages of real tensors that a meta tensor was written into, so that they hold no
             value any more.
     """
 
     limits: Mapping[str, int] = field(default_factory=dict)
     where: Callable[[], str] = str
+    real: bool = False
     unknown: set[int] = field(default_factory=set)
     calls: dict[tuple[str, str], int] = field(default_factory=dict)
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any
 
 import torch
 from torch import nn
 
-from vggcost.load.meta import constant, to_meta
+from vggcost.load.meta import SMALL, constant, to_meta
 from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, without_masks
 from vggcost.trace.custom import DENSE, READS, SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
@@ -27,6 +28,7 @@ SCRATCH = {"aten.mkldnn_rnn_layer": forward_scratch, "aten.mkldnn_rnn_layer_back
 """Bytes that live only inside a kernel on the CPU."""
 STRICT = ("aten.masked_fill", "aten.masked_fill_")
 """Ops that take no number of another device."""
+_PAIRED = 2 * isqrt(SMALL)  # two tables of this many elements have as many pairs as may be real
 _LIMIT = 100_000  # remembered signatures; far more than any model has
 
 
@@ -141,6 +143,8 @@ def run(
         numbers = not meta or plan.name in STRICT
         args, kwargs = to_meta(args, numbers), to_meta(kwargs, numbers)
         meta = True
+    if tensors and not (meta or assumed.real) and _grows(plan, func, args, kwargs, tensors):
+        args, kwargs, meta = to_meta(args, numbers=True), to_meta(kwargs, numbers=True), True
     args, kwargs = _placed(plan, args, kwargs, meta)
     if meta and plan.name in BOUNDS:
         known = given if plan.name == "aten.masked_select" else args
@@ -158,6 +162,19 @@ def run(
     if remember and plan.remember and len(_memory) < _LIMIT and _repeatable(tensors, result, outputs):
         _memory[signature] = seen
     return seen, tensors, result, outputs
+
+
+def _grows(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> bool:
+    """Whether real tensors would make one that is too large to be real, such as a mask of all pairs."""
+    if plan.nature == "view" or plan.writes or plan.name in BOUNDS:
+        return False
+    if plan.name != "aten.repeat" and sum(t.numel() for t in tensors) <= _PAIRED:
+        return False
+    try:
+        made = func(*to_meta(args, numbers=True), **to_meta(kwargs, numbers=True))
+    except Exception:  # its size depends on the values, which are there
+        return False
+    return any(t.numel() > SMALL for t in tensors_in(made))
 
 
 def _valueless(tensors: list[torch.Tensor], assumed: Assumed) -> bool:

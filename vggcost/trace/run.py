@@ -76,7 +76,7 @@ def trace_model(
     training = run.mode == "training"
     arguments = arguments or Arguments(run.inputs)
     real = run.device == "cpu"
-    recorder = Recorder(model, remember and not real, assumed=Assumed(checked(assume)))
+    recorder = Recorder(model, remember and not real, assumed=Assumed(checked(assume), real=real))
     attention = Attention("auto", "cpu", recorder.within)
     loss = ""
     with borrowed(model, real=real), explained(model, run, arguments, recorder):
