@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import is_
 from typing import Any
 
 import torch
@@ -15,16 +16,21 @@ __all__ = ["kept", "swap"]
 
 Container = dict[Any, Any] | list[Any] | set[Any] | deque[Any]
 
+Content = tuple[list[Any], list[Any]]
+
+_EMPTY: Content = ([], [])
 _KINDS = (dict, list, set, deque)
+_ATOMS = frozenset({type(None), bool, int, float, str, torch.Tensor, nn.Parameter})
 _OTHERS = frozenset({"torch", *sys.stdlib_module_names})
 """Whose objects belong to the process (loggers, threads, graphs of torch), unless they are modules."""
 
 
 @contextmanager
 def kept(model: nn.Module) -> Iterator[list[Container]]:
-    """List the containers of a model, and give each its content back afterwards: the same objects in the same order.
+    """List the containers of a model that hold tensors, and give every container its content back afterwards.
 
-    The attributes of a module are one of them, as are those of a plain object that the model uses.
+    The same objects come back in the same order. The attributes of a module are a container, as are those of a plain
+    object that the model uses.
 
     Example:
         >>> model = nn.Identity()
@@ -37,22 +43,19 @@ def kept(model: nn.Module) -> Iterator[list[Container]]:
     found = _containers(model)
     before = [_content(container) for container in found]
     try:
-        yield found
+        yield [container for container, (_, values) in zip(found, before, strict=True) if _has_tensors(values)]
     finally:
         for container, content in zip(found, before, strict=True):
-            if not _same(_content(container), content):
+            if not _unchanged(container, content):
                 _fill(container, content)
 
 
 def swap(container: Container, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
     """Put other tensors in the place of those that a container holds, in tuples too."""
-    content = _content(container)
-    if isinstance(container, dict):
-        changed: list[Any] = [(key, _changed(value, change)) for key, value in content]
-    else:
-        changed = [_changed(value, change) for value in content]
-    if not _same(content, changed):
-        _fill(container, changed)
+    keys, values = _content(container)
+    changed = [_changed(value, change) for value in values]
+    if not all(map(is_, values, changed)):
+        _fill(container, (keys, changed))
 
 
 def _containers(model: nn.Module) -> list[Container]:
@@ -61,7 +64,7 @@ def _containers(model: nn.Module) -> list[Container]:
     waiting: list[Any] = [model]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, (str, int, float, torch.Tensor)) or value is None or id(value) in known:
+        if type(value) in _ATOMS or isinstance(value, (str, int, float, torch.Tensor)) or id(value) in known:
             continue
         known.add(id(value))
         if isinstance(value, _KINDS):
@@ -80,26 +83,36 @@ def _holds(value: Any) -> bool:
     return ours and not isinstance(value, type) and isinstance(getattr(value, "__dict__", None), dict)
 
 
-def _content(container: Container) -> list[Any]:
-    return list(container.items()) if isinstance(container, dict) else list(container)
+def _content(container: Container) -> Content:
+    """List the keys and the values of a container; without keys, the values twice."""
+    if not container:
+        return _EMPTY
+    if isinstance(container, dict):
+        return list(container), list(container.values())
+    values = list(container)
+    return values, values
 
 
-def _same(one: list[Any], other: list[Any]) -> bool:
-    """Whether two contents are the same objects; items of a dict are pairs."""
-    if len(one) != len(other):
+def _has_tensors(values: list[Any]) -> bool:
+    return any(isinstance(value, (torch.Tensor, tuple)) for value in values)
+
+
+def _unchanged(container: Container, before: Content) -> bool:
+    """Whether a container holds the same objects, in the same order."""
+    keys, values = before
+    if len(container) != len(keys) or not all(map(is_, container, keys)):
         return False
-    return all(
-        a is b or (type(a) is type(b) is tuple and len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True)))
-        for a, b in zip(one, other, strict=True)
-    )
+    return not isinstance(container, dict) or all(map(is_, container.values(), values))
 
 
-def _fill(container: Container, content: list[Any]) -> None:
+def _fill(container: Container, content: Content) -> None:
     container.clear()
-    if isinstance(container, (dict, set)):
-        container.update(content)
+    if isinstance(container, dict):
+        container.update(zip(*content, strict=True))
+    elif isinstance(container, set):
+        container.update(content[1])
     else:
-        container.extend(content)
+        container.extend(content[1])
 
 
 def _changed(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
@@ -108,6 +121,6 @@ def _changed(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     if not isinstance(value, tuple):
         return value
     items = [_changed(item, change) for item in value]
-    if _same(list(value), items):
+    if all(map(is_, value, items)):
         return value
     return value._make(items) if hasattr(value, "_make") else tuple(items)
