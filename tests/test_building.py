@@ -277,6 +277,7 @@ FILES = {
     "missing.py": "import no_such_package\n",
     "number.py": "make = 3\n",
     "ints.py": "from torch import nn\ndef make():\n    return nn.Conv2d(3, 4, 3)\n",
+    "numpy_.py": "from torch import nn\nclass make(nn.Module):\n    def forward(self, x):\n        return x.numpy()\n",
     "reads.py": "from torch import nn\nclass make(nn.Module):\n    def forward(self, x):\n        return x[: int(x.sum())]\n",
 }
 
@@ -299,6 +300,7 @@ FILES = {
         ("ints.py:make -i 3x8x8:int64", ["takes float32, got int64", "-i 3x8x8:float32"]),
         ("ints.py:make -i 4x8x8", ["takes 3 channels, got 4"]),
         ("reads.py:make -i 8", ["aten.item", "reads.py, line 4", "--assume item="]),
+        ("numpy_.py:make -i 8", ["Tensor.numpy", "numpy_.py, line 4", "--fallback cpu"]),
         ("reads.py:make -i 8 --assume itm=3", ["did you mean item"]),
         ("reads.py:make -i 8 --assume item", ["--assume nonzero=100"]),
         ("text.pt2", ["cannot be read as a program of torch.export"]),
@@ -317,6 +319,13 @@ def test_bad_models_are_one_line_and_status_2(line: str, says: list[str], tmp_pa
     assert done.stderr.count("\n") == 1, done.stderr
     for part in says:
         assert part in done.stderr
+
+
+def test_a_module_of_torchscript_is_refused() -> None:
+    with pytest.warns(Warning, match=r"torch\.jit"):
+        scripted = torch.jit.script(nn.Linear(2, 2))
+    with pytest.raises(TraceError, match="TorchScript, which does not show its layers"):
+        analyze(nn.Sequential(nn.Linear(2, 2), scripted), "2")
 
 
 def test_traceback_shows_where_it_came_from(tmp_path: Path) -> None:

@@ -59,9 +59,8 @@ FILLS = frozenset(f"aten.{name}" for name in ("full", "zeros", "empty"))
 def constant(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Whether what an op makes stays real, for control flow to read, though it was to go to meta.
 
-    A small table of numbers does, and a copy of real whole numbers; a table of one real number holds data to come.
-
-    Ones do not: they are masks, whose values a model may read, and units.
+    A small table of numbers does, and so does a copy of real whole numbers, and ones, which are masks that a model may
+    read. A table filled with another real number does not: it holds data to come.
     """
     if op == "aten._to_copy":
         return not args[0].is_meta and any(map(_whole, (args[0].dtype, kwargs.get("dtype"))))

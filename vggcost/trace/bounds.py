@@ -23,7 +23,7 @@ __all__ = ["ASSUMABLE", "Assumed", "Constants", "Unknowable"]
 
 
 class Unknowable(Exception):
-    """An op reads a value that a run on meta does not have."""
+    """An op reads a value that a run on meta does not have; with a key, the user can state it."""
 
     def __init__(self, op: str, key: str) -> None:
         super().__init__(op)
@@ -259,6 +259,9 @@ def without_masks(assumed: Assumed, op: str, indices: Any) -> Any:
     return plain
 
 
+_ARRAYS = (torch.Tensor.numpy, torch.Tensor.__array__)
+
+
 class Constants(torch.overrides.TorchFunctionMode):
     """Keeps what a model makes of plain values real where the dispatcher does not see it, or sees a meta tensor.
 
@@ -272,6 +275,8 @@ class Constants(torch.overrides.TorchFunctionMode):
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func in _ARRAYS and args[0].is_meta:
+            raise Unknowable("Tensor.numpy", "")
         if func in _OF_META and args and isinstance(args[0], torch.Tensor) and args[0].is_meta:
             if func is torch.Tensor.tolist:
                 return _nested(tuple(args[0].shape), self._number(args[0]))

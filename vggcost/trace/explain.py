@@ -29,7 +29,8 @@ def unknowable(stop: Unknowable, model: nn.Module, name: str, path: str) -> str:
     where = f" ({Path(frame.filename).name}, line {frame.lineno}: {frame.line})" if frame else ""
     return (
         f"{name}: {layer} reads a value that depends on data, which a run on meta does not have: {stop.op}{where}; "
-        f"state it with --assume {stop.key}=NUMBER, run on real CPU tensors with --fallback cpu, or see the rows until there with --partial"
+        f"{f'state it with --assume {stop.key}=NUMBER; ' if stop.key else ''}'vggcost report' also runs on real CPU tensors "
+        "(--fallback cpu) and shows the rows until there (--partial)"
     )
 
 

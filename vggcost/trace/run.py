@@ -109,9 +109,15 @@ def ready(model: nn.Module) -> nn.Module:
     """Return the module to run, without the wrapper of torch.compile.
 
     Raises:
-        TraceError: it has parameters without a shape, or a module inside itself.
+        TraceError: it has parameters without a shape, modules of TorchScript, or a module inside itself.
     """
     model = unwrapped(model)
+    scripted = [path for path, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
+    if scripted:
+        raise TraceError(
+            f"{scripted[0] or 'the model'} is a module of TorchScript, which does not show its layers; give the Python "
+            "module that it was made of, or export that with torch.export (./model.pt2)"
+        )
     lazy = [path for path, p in model.named_parameters() if isinstance(p, nn.UninitializedParameter)]
     if lazy:
         raise TraceError(
