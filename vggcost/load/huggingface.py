@@ -146,7 +146,10 @@ def _architecture(config: Any, wanted: str | None, declared: list[str] | None) -
     for task in _TASKS:
         mapping = getattr(modeling_auto, f"{task}_MAPPING", {})
         if type(config) in mapping:
-            found = mapping[type(config)]
+            try:
+                found = mapping[type(config)]
+            except ValueError:  # transformers lists a class that it does not have
+                continue
             return found[0] if isinstance(found, (tuple, list)) else found
     parts = _parts(config)
     if parts:
