@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vggcost._analyze import Inputs, prepared
@@ -23,7 +23,14 @@ _QUANTITIES: dict[str, tuple[Callable[[CostTable], int], bool]] = {
 }
 
 
-def verify(model_or_name: str | nn.Module, inputs: Inputs = None, *, batch: int = 1, **options: Any) -> Verification:
+def verify(
+    model_or_name: str | nn.Module,
+    inputs: Inputs = None,
+    *,
+    batch: int = 1,
+    assume: Mapping[str, int] | None = None,
+    **options: Any,
+) -> Verification:
     """Count a model again by independent ways, and explain every gap.
 
     The ways are fvcore's FlopCountAnalysis and torch's FlopCounterMode, both on real tensors on the CPU, the
@@ -34,6 +41,7 @@ def verify(model_or_name: str | nn.Module, inputs: Inputs = None, *, batch: int 
         model_or_name: as for `analyze`.
         inputs: as for `analyze`.
         batch: N, for inputs given as a string or not at all.
+        assume: as for `analyze`.
         options: keyword arguments of the model's factory.
 
     Returns:
@@ -50,7 +58,7 @@ def verify(model_or_name: str | nn.Module, inputs: Inputs = None, *, batch: int 
     from vggcost.trace.recount import recount
 
     loaded, run, arguments = prepared(model_or_name, inputs, batch, "inference", (), options, real=True)
-    trace = trace_model(loaded.model, run, arguments=arguments, assume=loaded.assume)
+    trace = trace_model(loaded.model, run, arguments=arguments, assume={**loaded.assume, **(assume or {})})
     table = cost_table(trace, convention("torch"))
     checks = [check_counter(trace, found) for found in recount(loaded.model, arguments)]
     checks.append(check_params(table, sum(p.numel() for p in loaded.model.parameters())))
