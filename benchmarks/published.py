@@ -209,7 +209,7 @@ def run(source: str, jobs: int) -> Iterator[Outcome]:
 
 def totals_of(found: list[Outcome]) -> list[str]:
     lines = [
-        "| source | rows | run | params agree | GMACs agree | GMACs agree, of those that run | misses with a reason |",
+        "| source | rows | run | params agree | GMACs agree | in per cent | misses with a reason |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for source in SOURCES:
@@ -217,11 +217,13 @@ def totals_of(found: list[Outcome]) -> list[str]:
         if not rows:
             continue
         ran = [o for o in rows if not o.problem]
-        params, macs = sum(o.params_agree for o in ran), sum(o.macs_agree for o in ran)
+        params = sum(o.params_agree for o in ran)
+        stated = [o for o in ran if o.macs]  # some rows publish no MACs
+        macs = sum(o.macs_agree for o in stated)
         missed = [o for o in rows if o.verdict != "agrees"]
         explained = sum(reason_of(o) is not None for o in missed)
         lines.append(
-            f"| {source} | {len(rows)} | {len(ran)} | {params} | {macs} | {100 * macs / len(ran):.1f}% | "
+            f"| {source} | {len(rows)} | {len(ran)} | {params} | {macs} of {len(stated)} | {100 * macs / len(stated):.1f}% | "
             f"{explained} of {len(missed)} |"
         )
     return lines
