@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from vggcost.cli.chosen import baseline_path, chosen, known_targets, lock_words, needs_peak, spec_options, stored
+from vggcost.cli.chosen import baseline_path, chosen, known_targets, lock_command, needs_peak, spec_options, stored
 from vggcost.errors import BaselineError, FileError, VggcostError
 from vggcost.guard import CHECK_FORMATS
 
 if TYPE_CHECKING:
-    from vggcost.guard import Baseline, Checked, Limit, Project
+    from vggcost.guard import Baseline, Checked, Limit, Project, Spec
 
 __all__ = ["check"]
 
@@ -66,13 +66,16 @@ def check(
             f"there is no baseline {path}; 'vggcost lock' writes one, limits such as params:<=26M need none"
         )
     before = stored(path)
-    words = lock_words(baseline)
+
+    def accept(spec: Spec) -> str:
+        return lock_command(spec, baseline, project, before, limits)
+
     if saved:
         if models or given:
             raise click.UsageError("--from takes the place of MODELs and of how they are run; give one of the two")
-        checked = list(_saved(saved, project, before, limits, words))
+        checked = list(_saved(saved, project, before, limits, accept))
     else:
-        checked = list(_fresh(models, given, project, before, limits, words))
+        checked = list(_fresh(models, given, project, before, limits, accept))
     root = os.environ.get("GITHUB_WORKSPACE")
     places = places_of([model.model for model in checked], project, path, Path(root) if root else None)
     from vggcost.cli.files import write
@@ -94,7 +97,7 @@ def _fresh(
     project: Project,
     before: Baseline,
     limits: Sequence[Limit] | None,
-    words: str,
+    accept: Callable[[Spec], str],
 ) -> Iterator[Checked]:
     """Run each model; one that fails does not keep the others from being checked."""
     from vggcost.guard import broken, check_model
@@ -110,11 +113,15 @@ def _fresh(
         except VggcostError as error:
             yield broken(spec.name, spec.source, " ".join(str(error).split()))
         else:
-            yield check_model(before.get(spec.name), entry, limits, words)
+            yield check_model(before.get(spec.name), entry, limits, accept(spec))
 
 
 def _saved(
-    files: Sequence[str], project: Project, before: Baseline, limits: Sequence[Limit] | None, words: str
+    files: Sequence[str],
+    project: Project,
+    before: Baseline,
+    limits: Sequence[Limit] | None,
+    accept: Callable[[Spec], str],
 ) -> Iterator[Checked]:
     from vggcost.cli.sources import entries_of
     from vggcost.guard import check_model
@@ -128,7 +135,7 @@ def _saved(
             entries[entry.spec.name] = entry
     known_targets(limits, [*entries, *(spec.name for spec in project.models), *before])
     for name, entry in entries.items():
-        yield check_model(before.get(name), entry, limits, words)
+        yield check_model(before.get(name), entry, limits, accept(entry.spec))
 
 
 def _summarise(checked: Sequence[Checked]) -> None:

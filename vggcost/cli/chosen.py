@@ -13,11 +13,11 @@ from typing import Any
 import rich_click as click
 
 from vggcost.errors import BaselineError, OptionError
-from vggcost.guard import Baseline, Limit, Project, Spec, limits_of, read_baseline
+from vggcost.guard import Baseline, Limit, Project, Spec, accept_command, limits_of, read_baseline
 from vggcost.guard.config import MODES
 from vggcost.units import did_you_mean
 
-__all__ = ["baseline_path", "chosen", "known_targets", "lock_words", "needs_peak", "spec_options", "stored"]
+__all__ = ["baseline_path", "chosen", "known_targets", "lock_command", "needs_peak", "spec_options", "stored"]
 
 
 def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,9 +57,15 @@ def baseline_path(project: Project, given: str | None) -> Path:
     return Path(given).resolve() if given is not None else project.baseline
 
 
-def lock_words(given: str | None) -> str:
-    """Return what `vggcost lock` needs to write the same baseline."""
-    return f"--baseline {shlex.quote(given)}" if given is not None else ""
+def lock_command(
+    spec: Spec, baseline: str | None, project: Project, before: Baseline, limits: Iterable[Limit] | None
+) -> str:
+    """Return the command that writes what these limits need into the same baseline."""
+    known = before.get(spec.name)
+    kept = needs_peak(spec, project.limits) or (known is not None and known.peak_bytes is not None)
+    words = [f"--baseline {shlex.quote(baseline)}"] if baseline is not None else []
+    words += ["--peak"] if needs_peak(spec, limits) and not kept else []
+    return accept_command(spec.name, spec.source, " ".join(words))
 
 
 def stored(path: Path) -> Baseline:

@@ -93,20 +93,20 @@ def status_of(checked: Iterable[Checked]) -> int:
     return max((_STATUS.get(model.outcome, 0) for model in checked), default=0)
 
 
-def check_model(before: Entry | None, after: Entry, limits: Iterable[Limit] | None, options: str = "") -> Checked:
+def check_model(before: Entry | None, after: Entry, limits: Iterable[Limit] | None, accept: str = "") -> Checked:
     """Compare a model with its baseline.
 
     Args:
         before: what the baseline holds; None: nothing of this model.
         after: what it costs now.
         limits: all there are; None: no count may grow.
-        options: what `vggcost lock` needs beside the model's name, such as `--baseline other.json`.
+        accept: the command that takes the present figures for the baseline; empty: that of `accept_command`.
 
     Raises:
         OptionError: a limit makes no sense for its metric.
     """
     name = after.spec.name
-    accept = accept_command(after.spec.name, after.spec.source, options)
+    accept = accept or accept_command(name, after.spec.source)
     chosen = limits_of(name, after.table.run.mode, limits)
     changes = difference(before.table, after.table).changes if before is not None else ()
     verdicts = tuple(_verdict(before, after, limit, accept, changes) for limit in chosen)
@@ -120,7 +120,17 @@ def broken(name: str, source: str, error: str) -> Checked:
 
 
 def accept_command(name: str, source: str, options: str = "") -> str:
-    """Return the command that takes the present figures for the baseline."""
+    """Return the command that takes the present figures for the baseline; without a source, a test does.
+
+    Args:
+        name: the model's.
+        source: as `Spec.source`.
+        options: what `vggcost lock` needs beside the name, such as `--baseline other.json`.
+
+    Example:
+        >>> accept_command("mine", "./net.py:make")
+        'vggcost lock mine'
+    """
     if not source:
         return "pytest --vggcost-lock"
     return " ".join(["vggcost lock", shlex.quote(name), *([options] if options else [])])
@@ -197,7 +207,7 @@ def _incomparable(before: Entry | None, after: Entry, limit: Limit, accept: str)
     if text := unlike(before, after):
         return f"{text}; '{accept}' takes it over"
     if before.get(limit.metric) is None:
-        return f"the baseline does not tell {limit.metric}; '{accept} --peak' adds it"
+        return f"the baseline does not tell {limit.metric}; '{accept}' adds it"
     return ""
 
 
