@@ -12,9 +12,13 @@ check:  ## lint and types
 test:  ## the whole test suite
 	$(PYTHON) -m pytest
 
+cost:  ## this project's models against vggcost.lock.json, its tables and figures against the present ones
+	$(PYTHON) -m vggcost check
+	$(PYTHON) -m vggcost docs check README.md docs
+
 golden:  ## write the golden files anew; read the diff before committing it
 	$(PYTHON) -m pytest tests/test_report.py --update-golden
 	$(PYTHON) -m tests.write_golden
 	$(PYTHON) -m vggcost docs sync README.md docs
 
-.PHONY: help check test golden
+.PHONY: help check test cost golden

@@ -246,6 +246,8 @@ def test_the_nearest_configuration(project: Path) -> None:
         ("[[tool.vggcost.models]]\nname = 'a'\ninput = [3, 32]", "1: input must be text or a list of texts"),
         ("[[tool.vggcost.models]]\nname = 'a'\noptions = 3", "1: options must be a table"),
         ("[[tool.vggcost.models]]\nname = 'a'\noptions = { d = 2020-01-01 }", "1: options.d must be a number, text"),
+        ("[[tool.vggcost.models]]\nname = 'a'\nassume = 3", "1: assume must be a table of numbers"),
+        ("[[tool.vggcost.models]]\nname = 'a'\nassume = { nonzero = -1 }", "1: assume.nonzero must be a whole number"),
         ("[[tool.vggcost.models]]\nname = ''", "1: name must be text"),
         (
             "[[tool.vggcost.models]]\nname = 'a'\n[[tool.vggcost.models]]\nname = 'a'",
@@ -776,6 +778,28 @@ def test_the_peak_is_kept_where_it_is_asked_for(project: Path) -> None:
     assert "'vggcost lock other --peak' adds it" in missing.stdout
 
 
+def test_what_is_assumed_is_kept(project: Path) -> None:
+    (project / "net.py").write_text(
+        "from torch import nn\n\n\nclass Found(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.fc = nn.Linear(8, 4)\n\n    def forward(self, x):\n        return self.fc(x[0][x[0, :, 0].nonzero().squeeze(1)])\n",
+        encoding="utf-8",
+    )
+    table = '{name = "found", source = "./net.py:Found", input = "100x8", assume = { nonzero = %d }}'
+    (project / "pyproject.toml").write_text(f"[tool.vggcost]\nmodels = [{table % 10}]\n", encoding="utf-8")
+    assert run("lock", cwd=project).returncode == 0
+    found = read_baseline(project / "vggcost.lock.json")["found"]
+    assert found.spec.assume == (("nonzero", 10),)
+    assert found.table.totals.macs == 10 * 8 * 4
+    assert run("check", cwd=project).returncode == 0
+    (project / "pyproject.toml").write_text(f"[tool.vggcost]\nmodels = [{table % 20}]\n", encoding="utf-8")
+    failed = run("check", "--fail-on", "macs:0", cwd=project)
+    assert "macs 320 → 640 (+320, +100.00%)" in failed.stdout
+    again = run(
+        "check", "./net.py:Found", "-i", "100x8", "--assume", "nonzero=5", "--fail-on", "macs:<=160", cwd=project
+    )
+    assert again.returncode == 0
+
+
 def without_torch(*arguments: str, cwd: Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     code = (
         "import sys; from vggcost.cli import main\n"
@@ -908,6 +932,8 @@ def test_the_hooks_are_commands() -> None:
 def test_the_guide_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
     guide = (ROOT / "docs" / "guard.md").read_text(encoding="utf-8")
     commands = 0
     for named, kind, body in re.findall(
@@ -925,4 +951,4 @@ def test_the_guide_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 assert re.fullmatch(wanted, done.stdout, re.S), f"{line}\n{done.stdout}{done.stderr}"
                 assert done.stderr == ""
                 commands += 1
-    assert commands == 13
+    assert commands == 19

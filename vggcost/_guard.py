@@ -17,13 +17,18 @@ __all__ = ["measure"]
 
 
 def measure(
-    spec: Spec, model: nn.Module | None = None, inputs: Inputs = None, *, peak: bool = False, folder: Path | None = None
+    spec: Spec,
+    model: str | nn.Module | None = None,
+    inputs: Inputs = None,
+    *,
+    peak: bool = False,
+    folder: Path | None = None,
 ) -> Entry:
     """Find what a model costs.
 
     Args:
         spec: which one, and how it is run.
-        model: a module to take in the place of `spec.source`; it is left exactly as it was.
+        model: what to take in the place of `spec.source`; a module is left exactly as it was.
         inputs: as for `analyze`, in the place of `spec.input`.
         peak: whether `peak_bytes` is to be known of a run in inference too; it is that of a training step with SGD.
         folder: where relative paths of the spec begin; None: the working directory.
@@ -35,9 +40,9 @@ def measure(
     if inputs is None and spec.input:
         given = [Path(text) if text.endswith(".json") else text for text in spec.input]
         given = given[0] if len(given) == 1 else tuple(given)
-    options = dict(spec.options)
+    options = {"batch": spec.batch, "assume": dict(spec.assume), **dict(spec.options)}
     named = model if model is not None else spec.source
     with contextlib.chdir(folder) if folder is not None else contextlib.nullcontext():
-        table = analyze(named, given, batch=spec.batch, mode=spec.mode, convention=spec.convention, **options)
-        step = memory(named, given, batch=spec.batch, **options) if peak or spec.mode == "training" else None
+        table = analyze(named, given, mode=spec.mode, convention=spec.convention, **options)
+        step = memory(named, given, **options) if peak or spec.mode == "training" else None
     return Entry(spec, table, step.totals.peak_bytes if step is not None else None)

@@ -12,6 +12,7 @@ from typing import Any
 
 import rich_click as click
 
+from vggcost.cli.options import assume_option
 from vggcost.errors import BaselineError, OptionError
 from vggcost.guard import Baseline, Limit, Project, Spec, accept_command, limits_of, read_baseline
 from vggcost.guard.config import MODES
@@ -29,10 +30,11 @@ def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("-k", "options", metavar="KEY=VALUE", multiple=True, help="Option of the model's factory.")
     @click.option("--mode", type=click.Choice(MODES), help="How it is run.")
     @click.option("--convention", help="What counts as a FLOP.")
+    @assume_option
     @wraps(function)
     def command(
         *args: Any, texts: tuple[str, ...], input_json: str | None, batch: int | None, options: tuple[str, ...],
-        mode: str | None, convention: str | None, **others: Any,
+        mode: str | None, convention: str | None, assume: dict[str, int], **others: Any,
     ) -> Any:  # fmt: skip
         from vggcost.cli.report import read_options
 
@@ -46,6 +48,7 @@ def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "options": tuple(sorted(read_options(options).items())),
             "mode": mode,
             "convention": convention,
+            "assume": tuple(sorted(assume.items())),
         }
         return function(*args, given={key: value for key, value in given.items() if value}, **others)
 

@@ -72,13 +72,14 @@ def _entry(entry: Entry) -> dict[str, Any]:
     coverage = {key: value for key, value in data.pop("coverage").items() if value}
     layers = [[layer.pop("path"), _without(layer, _LAYER)] for layer in data.pop("layers")]
     spec = {item.name: getattr(entry.spec, item.name) for item in fields(Spec) if item.name != "name"}
+    spec |= {"options": dict(entry.spec.options), "assume": dict(entry.spec.assume)}
     peak = {} if entry.peak_bytes is None else {"peak_bytes": entry.peak_bytes}
     run = _without(
         data.pop("run"), {"command": "", "versions": {}, "note": "", "loss": "", "aliases": (), "device": "meta"}
     )
     return {
         **{key: data[key] for key in ("containers", "convention", "totals", "weight_layers")},
-        **peak, "coverage": coverage, "layers": layers, "run": run, "spec": spec | {"options": dict(spec["options"])},
+        **peak, "coverage": coverage, "layers": layers, "run": run, "spec": _without(spec, {"assume": {}}),
     }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ class Spec:
         mode: `inference` or `training`.
         convention: what counts as a FLOP.
         options: keyword arguments of its factory.
+        assume: numbers that depend on data, as for `--assume`.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Spec:
     mode: str = "inference"
     convention: str = "torch"
     options: tuple[tuple[str, Any], ...] = ()
+    assume: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,15 @@ def _options(value: Any, where: str) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(value.items()))
 
 
+def _assume(value: Any, where: str) -> tuple[tuple[str, int], ...]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where} must be a table of numbers, such as {{ nonzero = 100 }}, not {value!r:.60}")
+    for key, given in value.items():
+        if type(given) is not int or given < 0:
+            raise ConfigError(f"{where}.{key} must be a whole number of 0 or more, not {given!r:.60}")
+    return tuple(sorted(value.items()))
+
+
 def _plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_plain, value))
@@ -197,4 +208,5 @@ _SPEC: dict[str, Callable[[Any, str], Any]] = {
     "mode": _mode,
     "convention": _text,
     "options": _options,
+    "assume": _assume,
 }
