@@ -901,20 +901,30 @@ def test_through_pre_commit(
     git(hooks, "commit", "-qm", "hooks")
     revision = git(hooks, "rev-parse", "HEAD").strip()
     (project / ".pre-commit-config.yaml").write_text(
-        f"repos:\n- repo: {hooks.as_uri()}\n  rev: {revision}\n  hooks:\n  - id: vggcost-check\n", encoding="utf-8"
+        f"repos:\n- repo: {hooks.as_uri()}\n  rev: {revision}\n  hooks:\n  - id: vggcost-check\n  - id: vggcost-docs\n",
+        encoding="utf-8",
     )
+    notes = project / "notes.md"
+    notes.write_text("It has <!-- vggcost:value mine.params -->0<!-- /vggcost --> parameters.\n", encoding="utf-8")
     monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     assert run("lock", cwd=project).returncode == 0
+    assert run("docs", "sync", "notes.md", cwd=project).returncode == 0
     git(project, "add", "-A")
     assert (done := python("-m", "pre_commit", "run", cwd=project)).returncode == 0, done.stdout + done.stderr
-    assert re.search(r"vggcost check\.+Passed", done.stdout)
+    assert re.search(r"vggcost check\.+Passed\nvggcost docs check\.+Passed", done.stdout)
     widen(project, 528)
     git(project, "add", "-A")
     failed = python("-m", "pre_commit", "run", cwd=project)
     assert failed.returncode == 1
     assert "0 +448: out_channels 512 → 528" in failed.stdout
     assert run("lock", cwd=project).returncode == 0
+    notes.write_text(f"# Notes\n\n{notes.read_text(encoding='utf-8')}", encoding="utf-8")
+    git(project, "add", "-A")
+    stale = python("-m", "pre_commit", "run", cwd=project)
+    assert stale.returncode == 1
+    assert "notes.md:3: mine.params: stale; 'vggcost docs sync' writes it anew" in stale.stdout
+    assert run("docs", "sync", "notes.md", cwd=project).returncode == 0
     git(project, "add", "-A")
     assert python("-m", "pre_commit", "run", cwd=project).returncode == 0
 
