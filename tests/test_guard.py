@@ -942,7 +942,7 @@ def test_the_hooks_are_commands() -> None:
 def test_the_guide_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
-    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "COLUMNS"):
+    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "COLUMNS", "CI"):
         monkeypatch.delenv(name, raising=False)
     guide = (ROOT / "docs" / "guard.md").read_text(encoding="utf-8")
     commands = 0

@@ -32,7 +32,7 @@ LOCK = "vggcost.lock.json"
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # bytecode is told from a source of the same size by seconds
-    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+    for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID", "CI"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -84,8 +84,8 @@ def test_the_story(project: Path) -> None:
     assert '>       table = vggcost.check(make(), inputs="3x32x32"' in failed.stdout  # the user's line, none of ours
     assert "pytest_plugin.py" not in failed.stdout
 
-    (accept,) = re.findall(r"to accept: pytest (.*)", failed.stdout)
-    assert run(project, *accept.split()).returncode == 0
+    accept = re.findall(r"to accept: pytest (.*)", failed.stdout)
+    assert run(project, *accept[0].split()).returncode == 0
     assert run(project).returncode == 0
     widen(project, 500)
     better = run(project)
