@@ -86,6 +86,7 @@ def test_rooms_use_only_the_rooms_before_them(path: Path) -> None:
             "verify",
             "_verify",
             "_guard",
+            "_page",
         }
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "vggcost":
@@ -116,6 +117,7 @@ def test_sdist_and_wheel_hold_everything_and_render(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     sources = {str(p.relative_to(ROOT)) for p in (ROOT / "vggcost").rglob("*.py")}
     sources |= {f"vggcost/templates/{p.name}" for p in (ROOT / "templates").iterdir() if p.is_file()}
+    sources |= {f"vggcost/templates/js/{p.name}" for p in (ROOT / "templates" / "js").iterdir()}
     assert sources | {"vggcost/py.typed", "vggcost/claims/ledger.csv"} == {
         name for name in names if ".dist-info" not in name
     }

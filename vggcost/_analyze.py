@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 else:
     Inputs = Any
 
-__all__ = ["Inputs", "analyze", "prepared"]
+__all__ = ["DTYPES", "Inputs", "Said", "analyze", "loaded_model", "prepared", "run_once"]
+
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+"""What a model's floating-point tensors may become."""
 
 
 def analyze(
@@ -39,6 +42,7 @@ def analyze(
     assume: Mapping[str, int] | None = None,
     fuse: bool = False,
     fallback: str = "",
+    dtype: str = "",
     **options: Any,
 ) -> CostTable:
     """Say what a model costs, layer by layer.
@@ -65,6 +69,8 @@ def analyze(
         fuse: call the model's own `fuse`, `reparameterize` or `switch_to_deploy` first; a module that is passed in
             is copied for it.
         fallback: `cpu`: where the model cannot run on meta, run it on real CPU tensors.
+        dtype: of parameters, buffers and floating inputs: `float32`, `float16`, `bfloat16` or `float64`; empty: as the
+            model has them.
         options: keyword arguments of the factory; for the zoo's nets `classes`, `ceil_mode`,
             `dropout` and `image_size`.
 
@@ -79,16 +85,56 @@ def analyze(
         >>> analyze("vgg16").totals.params
         138357544
     """
+    said = Said(batch, mode, convention, saved, dict(assume or {}), fuse, fallback, dtype, options)
+    return run_once(model_or_name, inputs, said)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What `analyze` is told beside the model and its inputs."""
+
+    batch: int = 1
+    mode: str = "inference"
+    convention: str = "torch"
+    saved: bool = False
+    assume: dict[str, int] = field(default_factory=dict)
+    fuse: bool = False
+    fallback: str = ""
+    dtype: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def words(self) -> list[str]:
+        """Write them as options of the command."""
+        words = ["-b", str(self.batch)] if self.batch != 1 else []
+        words += ["--mode", self.mode] if self.mode != "inference" else []
+        words += ["--convention", self.convention] if self.convention != "torch" else []
+        words += ["--dtype", self.dtype] if self.dtype else []
+        for key, value in self.assume.items():
+            words += ["--assume", f"{key}={value}"]
+        words += ["--fuse"] if self.fuse else []
+        words += ["--fallback", self.fallback] if self.fallback else []
+        for key, value in self.options.items():
+            words += ["-k", f"{key}={value}"]
+        return words
+
+
+def run_once(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) -> CostTable:
+    """Do what `analyze` says, with a model that is loaded already, or not."""
     from vggcost.trace import trace_model
 
-    rule = find_convention(convention)
+    rule = find_convention(said.convention)
+    if said.dtype and said.dtype not in DTYPES:
+        raise OptionError(f"unknown dtype {said.dtype!r}; choose one of: {', '.join(DTYPES)}")
+    fallback, mode, dtype = said.fallback, said.mode, said.dtype
     if fallback not in ("", "cpu"):
         raise OptionError(f"unknown fallback {fallback!r}; the only one is cpu")
-    words = _words(batch, mode, convention, assume, fuse, fallback, options)
-    loaded, run, arguments = prepared(model_or_name, inputs, batch, mode, words, options, fuse=fuse)
-    limits = {**loaded.assume, **(assume or {})}
+    words = said.words()
+    loaded, run, arguments = prepared(
+        model, inputs, said.batch, mode, words, said.options, fuse=said.fuse, loaded=loaded
+    )
+    limits = {**loaded.assume, **said.assume}
     try:
-        trace = trace_model(loaded.model, run, arguments=arguments, assume=limits)
+        trace = trace_model(loaded.model, run, arguments=arguments, assume=limits, dtype=dtype)
     except TraceError as error:
         if not fallback:
             if (until := getattr(error, "trace", None)) is not None:
@@ -96,13 +142,16 @@ def analyze(
             elif loaded.hint and inputs is None:
                 raise TraceError(f"{error}{loaded.hint}") from error.__cause__
             raise
-        loaded, run, arguments = prepared(model_or_name, inputs, batch, mode, words, options, fuse=fuse, real=True)
+        loaded, run, arguments = prepared(
+            model, inputs, said.batch, mode, words, said.options, fuse=said.fuse, real=True
+        )
         run = replace(run, device="cpu", note=_joined(run.note, f"run on real CPU tensors, since on meta: {error}"))
-        trace = trace_model(loaded.model, run, arguments=arguments, assume=limits)
+        trace = trace_model(loaded.model, run, arguments=arguments, assume=limits, dtype=dtype)
     step, why_not = None, ""
-    if saved and mode == "inference":
+    if said.saved and mode == "inference":
+        step_run = replace(run, mode="training")
         try:
-            step = trace_model(loaded.model, replace(run, mode="training"), arguments=arguments, assume=limits)
+            step = trace_model(loaded.model, step_run, arguments=arguments, assume=limits, dtype=dtype)
         except TraceError as error:  # the memory section says so
             why_not = str(error)
     return cost_table(trace, rule, step, why_not)
@@ -118,11 +167,12 @@ def prepared(
     *,
     fuse: bool = False,
     real: bool = False,
+    loaded: Loaded | None = None,
 ) -> tuple[Loaded, RunInfo, Arguments]:
     """Load a model and say what it is run on; `words` are the options of the command that makes this again."""
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InputError(f"the batch must be a whole number of 1 or more, not {batch!r}")
-    loaded = _loaded(model, options, real)
+    loaded = loaded if loaded is not None else loaded_model(model, options, real)
     note = loaded.note
     if fuse:
         loaded, count = folded(loaded, isinstance(model, str), real)
@@ -152,7 +202,8 @@ def _joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def _loaded(model: Any, options: dict[str, Any], real: bool) -> Loaded:
+def loaded_model(model: Any, options: dict[str, Any], real: bool = False) -> Loaded:
+    """Load a model by its name, or take a module as it is."""
     if isinstance(model, str):
         return load(model, options, real=real)
     from torch import nn
@@ -203,21 +254,6 @@ def _command(model: Any, inputs: Any, words: Sequence[str]) -> str:
         return ""
     given = [word for text in texts for word in ("--input-json" if isinstance(text, Path) else "-i", str(text))]
     return shlex.join(["vggcost", "report", model, *given, *words])
-
-
-def _words(
-    batch: int, mode: str, convention: str, assume: Any, fuse: bool, fallback: str, options: dict[str, Any]
-) -> list[str]:
-    words = ["-b", str(batch)] if batch != 1 else []
-    words += ["--mode", mode] if mode != "inference" else []
-    words += ["--convention", convention] if convention != "torch" else []
-    for key, value in (assume or {}).items():
-        words += ["--assume", f"{key}={value}"]
-    words += ["--fuse"] if fuse else []
-    words += ["--fallback", fallback] if fallback else []
-    for key, value in options.items():
-        words += ["-k", f"{key}={value}"]
-    return words
 
 
 def _written(inputs: Any) -> bool:

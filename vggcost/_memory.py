@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vggcost._analyze import Inputs, prepared
+from vggcost._analyze import DTYPES, Inputs, prepared
 from vggcost.cost.allocator import simulate
 from vggcost.cost.memory import layer_memory, peak_of, step_totals, timeline
 from vggcost.cost.step import Fit, MemoryReport
 from vggcost.errors import InputError, OptionError, TraceError
-from vggcost.load import to_arguments, with_batch, with_side
-from vggcost.records import Arguments, Step
+from vggcost.load import Loaded, to_arguments, with_batch, with_side
+from vggcost.records import Arguments, RunInfo, Step
 from vggcost.units import exact, human_bytes
 from vggcost.zoo import find
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["fit", "memory"]
-
-DTYPES = ("float32", "float16", "bfloat16", "float64")
+__all__ = ["fit", "memory", "simulated"]
 
 
 def memory(
@@ -70,8 +68,6 @@ def memory(
         >>> memory("vgg16", optimizer="sgd-momentum").totals.optimizer_bytes
         553430176
     """
-    from vggcost.trace.step import check_trainable, trace_step
-
     if dtype and dtype not in DTYPES:
         raise OptionError(f"unknown dtype {dtype!r} for training; choose one of: {', '.join(DTYPES)}")
     if accumulate < 1:
@@ -82,9 +78,21 @@ def memory(
     step = Step(
         optimizer, tuple(sorted((optimizer_options or {}).items())), tuple(freeze), dtype, accumulate, device, attention
     )
-    trace = trace_step(
-        loaded.model, run, step, criterion=loss, arguments=arguments, assume={**loaded.assume, **(assume or {})}
-    )
+    return simulated(loaded, run, step, arguments, {**loaded.assume, **(assume or {})}, loss)
+
+
+def simulated(
+    loaded: Loaded,
+    run: RunInfo,
+    step: Step,
+    arguments: Arguments,
+    assume: Mapping[str, int],
+    loss: Callable[[Any], torch.Tensor] | None = None,
+) -> MemoryReport:
+    """Do what `memory` says, with a model that is loaded."""
+    from vggcost.trace.step import check_trainable, trace_step
+
+    trace = trace_step(loaded.model, run, step, criterion=loss, arguments=arguments, assume=assume)
     check_trainable(trace)
     line = timeline(trace)
     peak = peak_of(trace, line)

@@ -21,7 +21,7 @@ __all__ = ["memory"]
     "--optimizer",
     default="sgd",
     show_default=True,
-    help="sgd, sgd-momentum, adam, adamw, rmsprop, …: any of torch.optim.",
+    help="sgd, sgd-momentum, adam, adamw, rmsprop, …: any of torch.optim, or none.",
 )
 @click.option(
     "--optimizer-option", "optimizer_options", metavar="KEY=VALUE", multiple=True, help="Argument of the optimizer."

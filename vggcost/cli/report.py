@@ -35,6 +35,7 @@ _FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
 @click.option(
     "--fallback", metavar="cpu", default="", help="Where the model cannot run on meta, run it on real CPU tensors."
 )
+@click.option("--dtype", default="", help="float32, float16, bfloat16 or float64.  [default: as the model has it]")
 @click.option("--partial", is_flag=True, help="Where the run stops, report the rows until there; exit status 1.")
 @mode_option
 @convention_option
@@ -57,6 +58,7 @@ def report(
     dense: bool,
     fuse: bool,
     fallback: str,
+    dtype: str,
     partial: bool,
     mode: str,
     convention: str,
@@ -78,28 +80,31 @@ def report(
         raise click.UsageError("give one of MODEL and --from FILE")
     if as_html and format_ not in (None, "html"):
         raise click.UsageError(f"--html and --format {format_} contradict each other; give one of them")
-    stopped = ""
+    stopped, beside = "", None
     form = "html" if as_html else format_ or "table"
     if saved is not None:
         table = read_table(saved)
     else:
-        from vggcost import analyze
+        from vggcost._analyze import Said, run_once
 
         assert model is not None
         given = read_options((*options, "dense=true") if dense else options)
+        said = Said(batch, mode, convention, True, assume, fuse, fallback, dtype, given)
         try:
-            table = analyze(
-                model, inputs, batch=batch, mode=mode, convention=convention, saved=True, assume=assume, fuse=fuse,
-                fallback=fallback, **given,
-            )  # fmt: skip
+            if form == "html":
+                from vggcost._page import page_of
+
+                table, beside = page_of(model, inputs, said)
+            else:
+                table = run_once(model, inputs, said)
         except TraceError as error:
             if not partial or error.table is None:
                 raise
             table, stopped = error.table, str(error)
     from vggcost.cli.files import file_name, write
-    from vggcost.report import render
+    from vggcost.report import html, render
 
-    text = render(table, form, depth)
+    text = html(table, depth, beside) if form == "html" else render(table, form, depth)
     name = model if model is not None else table.run.model
     target = output or (f"{file_name(name)}.html" if as_html else "-")
     write(target, text)

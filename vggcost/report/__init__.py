@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from vggcost.records import CostTable
 
-__all__ = ["FORMATS", "notebook", "render"]
+if TYPE_CHECKING:
+    from vggcost.report.model_page import Beside
+
+__all__ = ["FORMATS", "html", "notebook", "render"]
 
 # format: module and function; each is imported when it is used
 _RENDERERS = {
@@ -36,6 +40,13 @@ def render(table: CostTable, format: str, depth: int | None = None) -> str:
     module, function = _RENDERERS[format]
     renderer: Callable[[CostTable, int | None], str] = getattr(import_module(f"vggcost.report.{module}"), function)
     return renderer(table, depth)
+
+
+def html(table: CostTable, depth: int | None = None, beside: Beside | None = None) -> str:
+    """Write the page of a model, with what else is known of it."""
+    from vggcost.report.html import html as page
+
+    return page(table, depth, beside)
 
 
 def notebook(table: CostTable) -> str:

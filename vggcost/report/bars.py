@@ -41,31 +41,32 @@ def bars(table: CostTable, depth: int | None = None) -> str:
         ' font-size="11">',
         f"<title>{escape(title)}</title>",
     ]
-    for row, layer in enumerate(layers):
-        y = _TOP + row * _ROW
-        name = _shortened(layer_name(layer))
-        parts.append(
-            f'<text class="ink" x="{_LABEL - 8}" y="{y + 12}" text-anchor="end" fill="#444">{escape(name)}</text>'
-        )
-    for number, (name, heading, colour, human) in enumerate(_PANELS):
-        x = _LABEL + number * step
-        values = [getattr(layer, name) for layer in layers]
-        total, most = getattr(table.totals, name), max(values, default=0)
+    places = [_LABEL + number * step for number in range(len(_PANELS))]
+    for x, (name, heading, _, human) in zip(places, _PANELS, strict=True):
         parts.append(
             f'<text class="ink" x="{x}" y="16" fill="#444"><tspan font-weight="600">{heading}</tspan>'
-            f" {human(total)}</text>"
+            f" {human(getattr(table.totals, name))}</text>"
         )
         parts.append(f'<path class="axis" d="M{x}.5 {_TOP - 6}V{height - 2}" stroke="#bbb" fill="none"/>')
-        for row, value in enumerate(values):
+    most = {name: max((getattr(layer, name) for layer in layers), default=0) for name, *_ in _PANELS}
+    for row, layer in enumerate(layers):
+        y = _TOP + row * _ROW
+        name = layer_name(layer)
+        parts.append(
+            f'<g data-path="{escape(_path(layer))}"><title>{escape(name)}</title>'
+            f'<text class="ink" x="{_LABEL - 8}" y="{y + 12}" text-anchor="end" fill="#444">{escape(_shortened(name))}</text>'
+        )
+        for x, (what, _, colour, _) in zip(places, _PANELS, strict=True):
+            value = getattr(layer, what)
             if not value:
                 continue
-            y, length = _TOP + row * _ROW, max(1.0, _PANEL * value / most)
-            share = escape(percent(value, total))
+            length = max(1.0, _PANEL * value / most[what])
             parts.append(
-                f'<rect class="{name}" x="{x + 1}" y="{y + 2}" width="{length:.1f}" height="{_ROW - 4}"'
-                f' fill="{colour}"/>'
-                f'<text class="ink" x="{x + length + 6:.1f}" y="{y + 12}" fill="#444">{share}</text>'
+                f'<rect class="{what}" x="{x + 1}" y="{y + 2}" width="{length:.1f}" height="{_ROW - 4}" fill="{colour}"/>'
+                f'<text class="ink" x="{x + length + 6:.1f}" y="{y + 12}" fill="#444">'
+                f"{escape(percent(value, getattr(table.totals, what)))}</text>"
             )
+        parts.append("</g>")
     parts.append("</svg>")
     return "\n".join(parts)
 
@@ -93,6 +94,11 @@ def _share(layer: LayerCost, totals: Totals) -> float:
     """The largest share that a layer has in any of the three columns."""
     shares = [getattr(layer, name) / (getattr(totals, name) or 1) for name, *_ in _PANELS]
     return float(max(shares))
+
+
+def _path(layer: LayerCost) -> str:
+    """Name a row as the page's script does."""
+    return (layer.path or "(model)") + (f":{layer.call}" if layer.call > 1 else "")
 
 
 def _shortened(name: str, limit: int = 20) -> str:

@@ -4,36 +4,57 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from vggcost.records import CostTable
 from vggcost.report.bars import bars
 from vggcost.report.document import context
+from vggcost.report.script import bundle
 from vggcost.report.templates import environment, text
+
+if TYPE_CHECKING:
+    from vggcost.report.model_page import Beside
 
 __all__ = ["fragment", "html", "page"]
 
 
-def page(template: str, **values: Any) -> str:
-    """Render a page with its style, which the content security policy allows by its hash."""
+def page(template: str, *, modules: Sequence[str] = (), **values: Any) -> str:
+    """Render a page with its style and its scripts, which the content security policy allows by their hashes."""
     style = text("report.css")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    scripts = [bundle(name) for name in modules]
+    policy = ["default-src 'none'", f"style-src {_hash(style)}"]
+    policy += [f"script-src {' '.join(map(_hash, scripts))}"] if scripts else []
     return (
         environment()
         .get_template(template)
         .render(
             **values,
             style=Markup(style),
-            policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+            scripts=[Markup(script) for script in scripts],
+            policy="; ".join([*policy, "base-uri 'none'", "form-action 'none'"]),
         )
     )
 
 
-def html(table: CostTable, depth: int | None = None) -> str:
-    """Write the page of one model."""
-    return page("report.html.j2", **context(table, depth), bars=Markup(bars(table, depth)))
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def html(table: CostTable, depth: int | None = None, beside: Beside | None = None) -> str:
+    """Write the page of one model.
+
+    Args:
+        table: its costs.
+        depth: fold the bars, and the rows that a reader without a script sees, below this depth.
+        beside: what else is known of the model; None: nothing.
+    """
+    from vggcost.report.model_page import Beside, model_page
+
+    values = model_page(table, depth, beside or Beside())
+    return page("report.html.j2", modules=("theme", "report"), **values)
 
 
 def fragment(table: CostTable) -> str:

@@ -10,12 +10,12 @@ from typing import Any
 from markupsafe import Markup
 
 from vggcost.cost.allocator import ASSUMPTIONS
-from vggcost.cost.memory import ROLES
 from vggcost.cost.step import MemoryReport
 from vggcost.report.markdown import escape
+from vggcost.report.timeline import timeline_svg
 from vggcost.units import exact, human_bytes, human_count, percent, shape
 
-__all__ = ["MEMORY_FORMATS", "render_memory"]
+__all__ = ["MEMORY_FORMATS", "render_memory", "where"]
 
 _MEANINGS = {
     "param": "parameters",
@@ -57,7 +57,8 @@ def _totals(found: MemoryReport) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _where(found: MemoryReport) -> str:
+def where(found: MemoryReport) -> str:
+    """Say how large the peak is, and where."""
     peak = found.peak
     layer = f" of {peak.layer}" if peak.layer else ""
     return (
@@ -95,7 +96,7 @@ def _largest(found: MemoryReport) -> list[tuple[str, str, str]]:
 
 
 def _table(found: MemoryReport) -> str:
-    out = [_setting(found), _where(found), "", "alive at the peak"]
+    out = [_setting(found), where(found), "", "alive at the peak"]
     out += [
         f"  {role:<11}{count:>16}  {human:<12}{share:>7}  {meaning}"
         for role, count, human, share, meaning in _budget(found)
@@ -114,7 +115,7 @@ def _markdown(found: MemoryReport) -> str:
         "",
         escape(_setting(found)) + ".",
         "",
-        escape(_where(found)),
+        escape(where(found)),
         "",
     ]
     out += ["| alive at the peak | bytes | about | share | what it is |", "|:--|--:|--:|--:|:--|"]
@@ -148,42 +149,6 @@ def _json(found: MemoryReport) -> str:
     return json.dumps(data, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def timeline_chart(found: MemoryReport) -> str:
-    """Draw the live bytes by role over the ops of the step, with the peak marked."""
-    from vggcost.report.charts import PALETTE, figure_and_axes, inline
-
-    title = "Live bytes over the ops of a training step"
-    figure, axes = figure_and_axes(title, "op", "MiB", 9.6, 4.2)
-    total = found.timeline.total
-    stretch = -(-len(total) // 500)
-    shown = [role for role in ROLES if max(found.timeline.bytes[role])]
-    # A stretch of ops is drawn as the moment of it with most bytes, so that roles add up and no peak is lost.
-    places = [
-        max(range(start, min(start + stretch, len(total))), key=total.__getitem__)
-        for start in range(0, len(total), stretch)
-    ]
-    series = [[found.timeline.bytes[role][i] / 2**20 for i in places] for role in shown]
-    colours = [PALETTE[ROLES.index(role)] for role in shown]
-    axes.stackplot(places, *series, labels=shown, colors=colours, step="post", linewidth=0)
-    peak = found.peak
-    axes.plot([peak.op_index], [peak.bytes / 2**20], marker="v", color="black", markersize=6)
-    axes.annotate(
-        f"peak {human_bytes(peak.bytes)}", (peak.op_index, peak.bytes / 2**20), (0, 7), textcoords="offset points",
-        fontsize=9, ha="center",
-    )  # fmt: skip
-    phases = found.timeline.phases
-    for name in ("backward", "optimizer"):
-        if name in phases:
-            at = phases.index(name)
-            axes.axvline(at, color="black", linewidth=0.7, linestyle=":")
-            axes.annotate(name, (at, 1.06 * peak.bytes / 2**20), (3, 2), textcoords="offset points", fontsize=8.5)
-    axes.set_ylim(0, 1.12 * peak.bytes / 2**20)
-    axes.set_xlim(0, max(len(total) - 1, 1))
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8.5, frameon=False)
-    return inline(figure, title, _where(found))
-
-
 def _html(found: MemoryReport) -> str:
     from vggcost.report.html import page
 
@@ -191,8 +156,8 @@ def _html(found: MemoryReport) -> str:
         "memory.html.j2",
         title=f"Memory of a training step: {found.run.title}",
         setting=_setting(found),
-        where=_where(found),
-        chart=Markup(timeline_chart(found)),
+        where=where(found),
+        chart=Markup(timeline_svg(found, where(found))),
         budget=_budget(found),
         totals=_totals(found),
         largest=_largest(found),

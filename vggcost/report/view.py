@@ -10,6 +10,7 @@ from vggcost.records import CostTable, Extent, InputRecord, LayerCost, MemoryLin
 from vggcost.units import described, exact, human_bytes, human_count, percent, shape
 
 __all__ = [
+    "BYTES",
     "COLUMNS",
     "Column",
     "cell",
@@ -22,7 +23,7 @@ __all__ = [
     "totals_lines",
 ]
 
-_BYTES = {
+BYTES = {
     "float64": 8,
     "float32": 4,
     "float16": 2,
@@ -90,7 +91,7 @@ def layer_name(layer: LayerCost) -> str:
 def input_cells(record: InputRecord, batch: int) -> dict[str, str]:
     """The first rows: what goes in."""
     elements = prod(record.shape)
-    size = _BYTES.get(record.dtype, 1)
+    size = BYTES.get(record.dtype, 1)
     is_map = len(record.shape) > 2 and not record.is_item
     return {
         "output_shape": shape(record.sizes(batch) or record.shape),

@@ -38,7 +38,7 @@ from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
 from vggcost.units import did_you_mean
 
-__all__ = ["MODES", "outputs_of", "trace_model"]
+__all__ = ["MODES", "converted", "outputs_of", "trace_model"]
 
 MODES = ("inference", "training")
 LOSS_PATH = "(loss)"
@@ -51,6 +51,7 @@ def trace_model(
     arguments: Arguments | None = None,
     assume: Mapping[str, int] = MappingProxyType({}),
     remember: bool = True,
+    dtype: str = "",
 ) -> Trace:
     """Run a model on meta tensors and record every op, module call, parameter and storage.
 
@@ -62,6 +63,7 @@ def trace_model(
         assume: what to take for the outcome of ops that depends on data, by `ASSUMABLE`'s names, of all
             layers or of one (`roi_heads:nonzero`).
         remember: take the outputs of an op seen before from memory; the records are the same.
+        dtype: of parameters, buffers and floating inputs; empty: as the model and the inputs have them.
 
     Returns:
         The trace; its run tells the loss and the versions as well.
@@ -74,12 +76,13 @@ def trace_model(
         raise InputError(f"unknown mode {run.mode!r}; choose {' or '.join(MODES)}")
     model = ready(model)
     training = run.mode == "training"
-    arguments = arguments or Arguments(run.inputs)
+    arguments = (arguments or Arguments(run.inputs)).map(lambda record: converted(record, dtype))
     real = run.device == "cpu"
     recorder = Recorder(model, remember and not real, assumed=Assumed(checked(assume), real=real))
     attention = Attention("auto", "cpu", recorder.within)
     loss = ""
-    with borrowed(model, real=real), explained(model, run, arguments, recorder):
+    kind = getattr(torch, dtype) if dtype else None
+    with borrowed(model, kind, real=real), explained(model, run, arguments, recorder):
         passed, tensors = made(arguments, real)
         params = params_of(model)
         register(recorder, model, tensors)
@@ -88,7 +91,12 @@ def trace_model(
             output = model(*passed.args, **passed.kwargs)
             if training:
                 loss = train(recorder, output)
-    return trace_of(recorder, params, replace(run, loss=loss), attention)
+    return trace_of(recorder, params, replace(run, loss=loss, inputs=arguments.inputs), attention)
+
+
+def converted(record: InputRecord, dtype: str) -> InputRecord:
+    """Give a floating-point input another dtype; an empty one changes nothing."""
+    return replace(record, dtype=dtype) if dtype and record.dtype.startswith(("float", "bfloat")) else record
 
 
 def outputs_of(model: nn.Module, method: str, arguments: Arguments) -> Any:

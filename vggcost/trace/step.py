@@ -16,14 +16,14 @@ import torch
 from torch import nn
 
 from vggcost.errors import OptionError, TraceError
-from vggcost.records import Arguments, InputRecord, RunInfo, Step, Trace
+from vggcost.records import Arguments, RunInfo, Step, Trace
 from vggcost.trace.attention import KERNELS, Attention
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.bounds import Assumed
 from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.recurrent import FusedLSTM
-from vggcost.trace.run import checked, explained, made, params_of, ready, register, trace_of, train, watched
+from vggcost.trace.run import checked, converted, explained, made, params_of, ready, register, trace_of, train, watched
 from vggcost.units import did_you_mean
 
 __all__ = ["OPTIMIZERS", "trace_step"]
@@ -40,10 +40,28 @@ _OTHERS = sorted(
     for name, value in vars(torch.optim).items()
     if isinstance(value, type) and issubclass(value, torch.optim.Optimizer) and name not in ("Optimizer", "SGD")
 )
-OPTIMIZERS = (*_NAMED, *_OTHERS)
+OPTIMIZERS = ("none", *_NAMED, *_OTHERS)
 
 
-def optimizer_of(step: Step, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+class _None:
+    """Stands for no optimizer at all: gradients come, and nothing uses them."""
+
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        self.param_groups = [{"params": parameters}]
+        self.state: dict[nn.Parameter, Any] = {}
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for parameter in self.param_groups[0]["params"]:
+            parameter.grad = None
+
+    def step(self) -> None:
+        pass
+
+
+Optimizer = torch.optim.Optimizer | _None
+
+
+def optimizer_of(step: Step, parameters: list[nn.Parameter]) -> Optimizer:
     """Make the optimizer, one tensor at a time or all at once as torch would on the assumed device.
 
     Raises:
@@ -54,6 +72,8 @@ def optimizer_of(step: Step, parameters: list[nn.Parameter]) -> torch.optim.Opti
         raise OptionError(
             f"unknown optimizer {step.optimizer!r}{did_you_mean(name, OPTIMIZERS)}; known: {', '.join(OPTIMIZERS)}"
         )
+    if name == "none":
+        return _None(parameters)
     class_name, arguments = _NAMED.get(name, ("", {}))
     classes = {key.lower(): value for key, value in vars(torch.optim).items() if isinstance(value, type)}
     factory = classes[class_name.lower() or name]
@@ -99,7 +119,7 @@ def trace_step(
         raise OptionError(f"unknown attention kernel {step.attention!r}; choose one of: {', '.join(KERNELS)}")
     model = ready(model)
     dtype = getattr(torch, step.dtype) if step.dtype else None
-    arguments = (arguments or Arguments(run.inputs)).map(lambda record: _converted(record, step.dtype))
+    arguments = (arguments or Arguments(run.inputs)).map(lambda record: converted(record, step.dtype))
     run = replace(run, inputs=arguments.inputs)
     passed, tensors = made(arguments)
     limits = checked(assume)
@@ -130,7 +150,7 @@ def _one(
     recorder: Recorder,
     model: nn.Module,
     passed: Arguments,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     accumulate: int,
     names: dict[int, str],
     criterion: Criterion,
@@ -150,14 +170,10 @@ def _one(
     return loss
 
 
-def _note_states(recorder: Recorder, optimizer: torch.optim.Optimizer, names: dict[int, str]) -> None:
+def _note_states(recorder: Recorder, optimizer: Optimizer, names: dict[int, str]) -> None:
     for parameter, state in optimizer.state.items():
         for tensor in tensors_in(state):
             recorder.mark(tensor, "optimizer", names.get(id(parameter), ""))
-
-
-def _converted(record: InputRecord, dtype: str) -> InputRecord:
-    return replace(record, dtype=dtype) if dtype and record.dtype.startswith(("float", "bfloat")) else record
 
 
 def check_trainable(trace: Trace) -> None:

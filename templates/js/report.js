@@ -1,0 +1,188 @@
+// The page of one model.
+import { read, recompute, treeOf, idOf } from "./costs.js";
+import { showDetail } from "./detail.js";
+import { all, find } from "./dom.js";
+import { Drawing } from "./drawing.js";
+import { bytes, count, exact } from "./numbers.js";
+import { onChange, set, start, state } from "./state.js";
+import { LayerTable } from "./table.js";
+
+const SIZES = { float64: 8, float32: 4, float16: 2, bfloat16: 2 };
+
+function main() {
+  const data = read(find("#data").textContent);
+  data.byName = Object.fromEntries(data.columns.map((column) => [column.name, column]));
+  for (const [at, title] of data.extents.entries()) data.byName[title.replace(" ", "_")] = { name: title.replace(" ", "_"), title, extent: at };
+  const written = { n: String(data.batch), dtype: data.dtype };
+  start({
+    layer: "", num: "exact", unit: "mac", bytes: "MiB", ...written, sort: "", q: "", view: "tree",
+    cols: data.shown.join(","), cost: "macs", theme: "",
+  });
+  const arithmetic = workingOf(data);
+  const tree = treeOf(data);
+  const pick = (row) => set({ layer: row ? idOf(row) : "" });
+  const table = new LayerTable(data, tree, pick);
+  const drawing = new Drawing(data, pick);
+  const selected = () => data.rows.find((row) => idOf(row) === state.layer);
+
+  function valid() {
+    const n = /^[1-9]\d{0,8}$/.test(state.n) ? state.n : written.n;
+    return data.scaling ? [n, SIZES[state.dtype] ? state.dtype : written.dtype] : [written.n, written.dtype];
+  }
+
+  function refresh(changed) {
+    const all_ = changed === undefined;
+    const has = (...names) => all_ || names.some((name) => changed.has(name));
+    const [n, dtype] = valid();
+    if (has("n", "dtype")) recompute(data, n, SIZES[dtype] ?? 4);
+    if (has("theme") && state.theme) paint(state.theme);
+    if (has("n", "dtype", "unit", "bytes", "num")) totals(data, n, dtype, written);
+    if (has("cost", "n", "dtype", "bytes", "unit")) drawing.colour(costName(), state.bytes);
+    if (has("n", "dtype", "num", "unit", "bytes", "sort", "q", "view", "cols", "layer")) table.show();
+    if (has("layer", "n", "dtype", "bytes")) {
+      const row = selected();
+      drawing.select(row);
+      showDetail(data, row, row ? arithmetic(row) : [], state.bytes);
+      if (row && has("layer")) table.reveal(row, !all_ || Boolean(row));
+    }
+    controls();
+  }
+
+  function costName() {
+    const wanted = state.cost === "macs" && state.unit === "flop" ? "flops" : state.cost;
+    return data.byName[wanted] ? wanted : "macs";
+  }
+
+  function controls() {
+    const [n, dtype] = valid();
+    const values = { ...state, n, dtype };
+    for (const control of all("[data-state]")) {
+      const key = control.dataset.state;
+      if (control.type === "checkbox") control.checked = state.cols.split(",").includes(control.value);
+      else if (control !== document.activeElement || control.tagName === "SELECT") control.value = values[key];
+    }
+  }
+
+  function listen() {
+    for (const control of all("[data-state]")) {
+      control.addEventListener("input", () => {
+        const key = control.dataset.state;
+        if (control.type !== "checkbox") return set({ [key]: control.value });
+        const chosen = all("[data-state=cols]").filter((box) => box.checked).map((box) => box.value);
+        return set({ cols: chosen.join(",") });
+      });
+    }
+    const actions = {
+      theme: () => set({ theme: dark() ? "light" : "dark" }),
+      help: () => find("#help").showModal(),
+      closeHelp: () => find("#help").close(),
+      close: () => pick(undefined),
+      next: () => step(1),
+      previous: () => step(-1),
+      open: () => toggle(true),
+      shut: () => toggle(false),
+      reset: () => set({ num: "exact", unit: "mac", bytes: "MiB", ...written, sort: "", q: "", view: "tree", cols: data.shown.join(","), cost: "macs" }),
+    };
+    for (const button of all("[data-do]")) button.addEventListener("click", () => actions[button.dataset.do]());
+    const keys = {
+      "?": actions.help, j: actions.next, k: actions.previous, Escape: actions.close, t: actions.theme,
+      e: () => set({ num: state.num === "exact" ? "human" : "exact" }),
+      m: () => set({ unit: state.unit === "mac" ? "flop" : "mac" }),
+      b: () => set({ bytes: state.bytes === "MiB" ? "MB" : "MiB" }),
+      v: () => set({ view: state.view === "tree" ? "flat" : "tree" }),
+      "/": () => find("#filter").focus(),
+    };
+    addEventListener("keydown", (event) => {
+      const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "checkbox";
+      if (event.ctrlKey || event.metaKey || event.altKey || find("#help").open) return;
+      if (typing && event.key === "Escape") event.target.blur();
+      if (typing || !keys[event.key]) return;
+      event.preventDefault();
+      keys[event.key]();
+    });
+  }
+
+  function step(by) {
+    const row = table.neighbour(by);
+    if (row) pick(row);
+  }
+
+  function toggle(open) {
+    table.open.clear();
+    if (open) for (const path of Object.keys(data.containers)) table.open.add(path);
+    table.show();
+  }
+
+  table.listen();
+  listen();
+  onChange(refresh);
+  for (const element of all("[data-script]")) element.hidden = false;
+  document.documentElement.classList.add("scripted");
+  refresh();
+}
+
+function dark() {
+  const { theme } = document.documentElement.dataset;
+  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function paint(theme) {
+  document.documentElement.dataset.theme = theme;
+  try {
+    localStorage.setItem("vggcost-theme", theme);
+  } catch {
+    // As above: the link remembers it.
+  }
+}
+
+/** The arithmetic of a row: what the table has written out, or for the rows beyond it the data. */
+function workingOf(data) {
+  const written = new Map();
+  for (const row of all("tr.working")) written.set(Number(row.dataset.row), all("span", row).map((span) => span.textContent));
+  return (row) => written.get(row.index) ?? data.working[row.index] ?? [];
+}
+
+/** The four totals and the memory table. */
+function totals(data, n, dtype, written) {
+  const at = (name) => data.totals[data.column[name]];
+  const work = state.unit === "flop" ? ["flops", "FLOPs"] : ["macs", "MACs"];
+  const inputs = n === "1" ? "one input" : `a batch of ${exact(BigInt(n))}`;
+  const size = (value) => bytes(value, state.bytes);
+  const both = (value, human) => (state.num === "exact" ? exact(value) : human);
+  const cards = {
+    params: [count(at("params")), `${exact(at("params"))}; ${size(at("param_bytes"))} in ${dtype}`],
+    work: [count(at(work[0]), work[1]), `${exact(at(work[0]))} ${work[1]} forward for ${inputs}`],
+    activations: [size(at("activation_bytes")), `${both(at("activations"), count(at("activations")))} elements; ${inputs}, ${dtype}`],
+  };
+  const saved = data.memory.find((line) => line.key === "saved");
+  if (saved?.values[1] !== undefined && saved?.values[1] !== null) {
+    cards.saved = [size(saved.values[1]), `${exact(saved.values[1])} bytes; ${inputs}, ${dtype}`];
+  }
+  for (const [name, [big, small]] of Object.entries(cards)) {
+    const card = find(`[data-card=${name}]`);
+    if (!card) continue;
+    find(".big", card).textContent = big;
+    find(".small", card).textContent = small;
+  }
+  for (const row of all("tr[data-memory]")) {
+    const line = data.memory[Number(row.dataset.memory)];
+    const values = line.parts ? summed(data, line.parts) : line.values;
+    if (values[1] === null) continue;
+    row.cells[1].textContent = values[0] === null ? "" : exact(values[0]);
+    row.cells[2].textContent = `${exact(values[1])} = ${size(values[1])}`;
+  }
+  const now = n === written.n && dtype === written.dtype ? "" : `Recomputed for ${inputs} in ${dtype}.`;
+  find("#recomputed").textContent = now;
+}
+
+/** Add up columns' totals, in bytes, and memory lines. */
+function summed(data, parts) {
+  const sum = parts.reduce((total, part) => {
+    if (typeof part === "number") return total + (data.memory[part].values[1] ?? 0n);
+    if (part === "input") return total + data.inputBytes;
+    return total + data.totals[data.column[part]];
+  }, 0n);
+  return [null, sum];
+}
+
+main();
