@@ -7,7 +7,7 @@ import { bytes, count, exact } from "./numbers.js";
 import { onChange, set, start, state } from "./state.js";
 import { LayerTable } from "./table.js";
 
-const SIZES = { float64: 8, float32: 4, float16: 2, bfloat16: 2 };
+const SIZES = { float32: 4, float16: 2, bfloat16: 2 };
 
 function main() {
   const data = read(find("#data").textContent);

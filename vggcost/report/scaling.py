@@ -16,8 +16,8 @@ __all__ = ["CHECKED", "RUNS", "SAVED", "SIZES", "Scaling", "Terms", "columns_of"
 Terms = tuple[int, int, int, int]
 """p, q, r and t."""
 
-SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
-"""Bytes of an element."""
+SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
+"""Bytes of an element. float64 is another matter: kernels that take float32 for their statistics take float64 there."""
 
 Place = tuple[str, int, str]
 """`layer` or `memory`, the row's position, and its column."""

@@ -1,0 +1,407 @@
+"""The page of a model in a real browser: every control, links there and back, keys, print, small and large screens."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import html5lib
+import pytest
+from torch import nn
+
+from tests.browser import browser, opened
+from vggcost import analyze
+from vggcost._analyze import Said
+from vggcost._page import analyze_scaled, page_of
+from vggcost.report import html
+from vggcost.report.scaling import CHECKED, SIZES, columns_of, evaluate, rule
+from vggcost.units import exact, human_bytes, human_count
+
+__all__ = ["browser"]
+
+Folder = pytest.TempPathFactory
+
+
+def write(folder: Folder, name: str, model: Any, inputs: Any = None) -> Path:
+    path = folder.mktemp("page") / f"{name}.html"
+    path.write_text(html(*reordered(page_of(model, inputs, Said(saved=True)))), encoding="utf-8")
+    return path
+
+
+def reordered(found: tuple[Any, Any]) -> tuple[Any, None, Any]:
+    table, beside = found
+    return table, None, beside
+
+
+@pytest.fixture(scope="module")
+def vgg16(tmp_path_factory: Folder) -> Path:
+    return write(tmp_path_factory, "vgg16", "vgg16")
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: Folder) -> Path:
+    return write(tmp_path_factory, "resnet-50", "resnet-50")
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: Folder) -> Path:
+    class Chain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for name in (
+                "<script>alert(1)</script>", "=1+1", "a|b_c*`d`", "</style>&\"'", "</script><b>", "x" * 5000,
+                "مرحبا\u202e", "#layer=x&n=2", "constructor", "__proto__",
+            ):  # fmt: skip
+                self.add_module(name, nn.Linear(4, 4))
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            for layer in self.children():
+                x = layer(x)
+            return x
+
+    return write(tmp_path_factory, "hostile", Chain(), "4")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: Folder) -> Path:
+    path = tmp_path_factory.mktemp("page") / "large.html"
+    path.write_text(html(analyze(nn.Sequential(*(nn.Linear(4, 4) for _ in range(20_000))), "4")), encoding="utf-8")
+    return path
+
+
+# The figures
+
+
+def data_of(path: Path) -> dict[str, Any]:
+    found = re.search(
+        r'<script type="application/json" id="data">(.*?)</script>', path.read_text(encoding="utf-8"), re.S
+    )
+    assert found is not None
+    return json.loads(found[1])  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet-50", "googlenet"])
+def test_figures_follow_the_batch_and_the_dtype_exactly(name: str) -> None:
+    table, found = analyze_scaled(name, None, Said(saved=True))
+    assert found.reason == ""
+    for batch, dtype in ((7, "float16"), (64, "float32"), (3, "bfloat16")):
+        other = analyze(name, batch=batch, dtype=dtype, saved=True)
+        for row, (layer, there) in enumerate(zip(table.layers, other.layers, strict=True)):
+            for column in ("params", "macs", "activations", "activation_bytes", "param_bytes"):
+                value = getattr(layer, column)
+                terms = found.terms.get(("layer", row, column)) or rule(value, column, 1, 4)
+                assert terms is not None
+                assert evaluate(terms, batch, SIZES[dtype]) == getattr(there, column), (layer.path, column)
+        for row, (line, there_line) in enumerate(zip(table.memory, other.memory, strict=True)):
+            for column in ("elements", "bytes"):
+                terms = found.terms.get(("memory", row, column)) or rule(getattr(line, column), column, 1, 4)
+                assert terms is not None
+                assert evaluate(terms, batch, SIZES[dtype]) == getattr(there_line, column), line.definition
+
+
+def test_what_does_not_grow_evenly_is_not_recomputed() -> None:
+    class Pairs(nn.Module):
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            return x @ x.T  # N² numbers
+
+    table, found = analyze_scaled(Pairs(), "4", Said())
+    assert found.reason.endswith("do not grow evenly with the batch or the dtype")
+    assert "disabled" in html(table)
+    assert CHECKED[1] in SIZES
+    assert columns_of("receptive_field") == 0
+
+
+def test_constant_terms_are_kept() -> None:
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(nn.init.ones_(__import__("torch").empty(4)))
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, x):  # type: ignore[no-untyped-def]
+            return self.fc(x * (self.scale * 2))  # 4 numbers, whatever the batch, and 4 for each input
+
+    _, found = analyze_scaled(Positions(), "4", Said())
+    assert found.terms["layer", 0, "activations"] == (4, 4, 0, 0)
+    assert found.terms["layer", 0, "activation_bytes"] == (0, 0, 4, 4)
+
+
+# The page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["vgg16", "resnet", "hostile"])
+def test_no_barrier(name: str, scheme: Any, browser: Any, request: pytest.FixtureRequest) -> None:
+    path = request.getfixturevalue(name)
+    with opened(browser, path, color_scheme=scheme) as found:
+        assert found.violations() == []
+        found.page.keyboard.press("j")
+        found.page.keyboard.press("?")
+        assert found.page.locator("#help").is_visible()
+        assert found.violations() == []
+        found.page.keyboard.press("Escape")
+        found.shot(f"{name}-{scheme}")
+
+
+def test_batch_and_dtype(vgg16: Path, browser: Any) -> None:
+    with opened(browser, vgg16) as found:
+        found.choose("n", "64")
+        found.choose("dtype", "float16")
+        there = analyze("vgg16", batch=64, dtype="float16", saved=True)
+        assert found.text("[data-card=params] .big") == "138.36 M"
+        assert (
+            found.text("[data-card=params] .small")
+            == f"138,357,544; {human_bytes(there.totals.param_bytes)} in float16"
+        )
+        assert found.text("[data-card=work] .big") == human_count(there.totals.macs, "MACs")
+        assert found.text("[data-card=activations] .big") == human_bytes(there.totals.activation_bytes)
+        saved = next(line.bytes for line in there.memory if line.definition == "saved for backward")
+        assert saved is not None
+        assert found.text("[data-card=saved] .big") == human_bytes(saved)
+        assert found.text("#recomputed") == "Recomputed for a batch of 64 in float16."
+        rows = {
+            found.text(f"tr[data-memory='{at}'] th"): found.text(f"tr[data-memory='{at}'] td:nth-child(3)")
+            for at in range(7)
+        }
+        assert rows["saved for backward"] == f"{exact(saved)} = {human_bytes(saved)}"
+        both = there.totals.activation_bytes + 64 * 3 * 224 * 224 * 2
+        assert rows["the same and the input"] == f"{exact(both)} = {human_bytes(both)}"
+        assert found.fragment() == "n=64&dtype=float16"
+        found.choose("n", "0")  # no batch: as it was run
+        assert found.text("[data-card=work] .big") == "15.47 GMACs"
+
+
+def test_every_figure_of_every_row(resnet: Path, browser: Any) -> None:
+    table = analyze("resnet-50", batch=3)
+    with opened(browser, resnet, "#view=flat&n=3&cols=params,macs,activation_bytes") as found:
+        rows = found.page.eval_on_selector_all(
+            ".layers tbody tr:not(.input)", "rows => rows.map(r => [...r.cells].map(c => c.textContent))"
+        )
+    expected = [
+        [layer.path, layer.kind, *(exact(v) if v else "" for v in (layer.params, layer.macs, layer.activation_bytes))]
+        for layer in table.layers
+    ]
+    assert [[row[0], row[1], *row[3:]] for row in rows] == expected
+
+
+def test_units(vgg16: Path, browser: Any) -> None:
+    with opened(browser, vgg16) as found:
+        found.choose("unit", "flop")
+        assert found.text("[data-card=work] .big") == "30.94 GFLOPs"
+        assert "FLOPs" in found.text(".layers thead")
+        assert "30,940,528,640" in found.text(".layers tfoot")
+        found.choose("num", "human")
+        assert "30.94 G" in found.text(".layers tfoot")
+        found.choose("bytes", "MB")
+        assert found.text("[data-card=activations] .big") == "60.35 MB"
+        found.choose("cost", "params")
+        assert found.page.locator("a.volume[href$='fc6'] path").first.get_attribute("class") == "q5"
+        assert found.text("#shown-total") == "138.36 M"
+        found.page.click("[data-do=reset]")
+        assert found.fragment() == ""
+        assert found.text("[data-card=work] .big") == "15.47 GMACs"
+
+
+def test_sort_filter_and_columns(resnet: Path, browser: Any) -> None:
+    with opened(browser, resnet, "#view=flat") as found:
+        found.page.click("[data-sort=params]")
+        assert found.page.locator("th[aria-sort=descending]").inner_text().startswith("params")
+        first = found.text(".layers tbody tr:not(.input) th")
+        table = analyze("resnet-50")
+        assert first == max(table.layers, key=lambda layer: layer.params).path
+        found.page.click("[data-sort=params]")
+        assert found.page.locator("th[aria-sort=ascending]").count() == 1
+        found.page.click("[data-sort=params]")
+        assert found.page.locator("th[aria-sort]").count() == 0
+        found.page.fill("#filter", "conv5_2 bottleneck")
+        assert found.text("#shown") == f"1 of {exact(len(table.layers))} layers shown"
+        found.page.fill("#filter", "")
+        found.page.click(".choose summary")
+        found.page.check("[data-state=cols][value=weights]")
+        assert "weights" in found.text(".layers thead")
+        found.page.uncheck("[data-state=cols][value=activations]")
+        assert "activations" not in found.text(".layers thead").replace("activation bytes", "")
+
+
+def test_the_tree(resnet: Path, browser: Any) -> None:
+    table = analyze("resnet-50")
+    with opened(browser, resnet) as found:
+        found.page.click("[data-do=shut]")
+        fold = found.page.locator("button.fold", has_text="conv4_1")
+        assert fold.get_attribute("aria-expanded") == "false"
+        row = fold.locator("xpath=ancestor::tr").inner_text()
+        inside = [layer for layer in table.layers if layer.path == "conv4_1" or layer.path.startswith("conv4_1.")]
+        assert exact(sum(layer.params for layer in inside)) in row
+        assert exact(sum(layer.macs for layer in inside)) in row
+        fold.press("Enter")
+        assert found.page.locator("button.pick", has_text="own work").count() == 1
+        found.page.click("[data-do=open]")
+        assert found.text("#shown") == f"{exact(len(table.layers))} of {exact(len(table.layers))} layers shown"
+
+
+def test_selecting_somewhere_selects_everywhere(vgg16: Path, browser: Any) -> None:
+    def selected() -> tuple[str, str, str]:
+        return (
+            found.page.locator("tr.selected").first.inner_text().split()[0],
+            str(found.page.locator("a.volume.selected").first.get_attribute("href")),
+            str(found.page.locator("svg.bars g.selected").first.get_attribute("data-path")),
+        )
+
+    with opened(browser, vgg16) as found:
+        found.page.click("a.volume[href='#layer=conv3_1'] path >> nth=0")
+        assert selected() == ("conv3_1", "#layer=conv3_1", "conv3_1")
+        assert found.fragment() == "layer=conv3_1"
+        assert found.text("#detail h2") == "conv3_1"
+        assert "(3·3·128)·256 + 256 = 295,168" in found.text("#detail .work")
+        assert "295,168" in found.text("#detail dl")
+        found.page.click("button.pick >> text=fc6")
+        assert selected() == ("fc6", "#layer=fc6", "fc6")
+        found.page.locator("svg.bars g[data-path=conv1_2]").click()
+        assert selected() == ("conv1_2", "#layer=conv1_2", "conv1_2")
+        found.page.go_back()
+        assert selected()[0] == "fc6"
+        found.page.go_back()
+        assert selected()[0] == "conv3_1"
+        found.page.go_forward()
+        assert selected()[0] == "fc6"
+        found.page.click("[data-do=close]")
+        assert found.page.locator("#detail").is_hidden()
+        assert found.page.locator(".selected").count() == 0
+
+
+def test_a_link_shows_the_same(resnet: Path, browser: Any) -> None:
+    with opened(browser, resnet) as found:
+        found.choose("unit", "flop")
+        found.choose("n", "8")
+        found.page.fill("#filter", "conv")
+        found.page.click("[data-sort=flops]")
+        found.page.locator("button.pick >> text=conv2").first.click()
+        fragment = found.fragment()
+        rows = found.text(".layers tbody")
+        detail = found.text("#detail")
+    with opened(browser, resnet, f"#{fragment}") as found:
+        assert found.text(".layers tbody") == rows
+        assert found.text("#detail") == detail
+        assert found.page.input_value("#filter") == "conv"
+        assert found.page.input_value("[data-state=n]") == "8"
+    with opened(browser, resnet, "#layer=nothing&n=x&dtype=int3&sort=?&cols=,&unit=9&theme=x") as found:
+        assert found.text("[data-card=work] .big") == "3.86 GMACs"  # what makes no sense is passed over
+
+
+def test_keys(vgg16: Path, browser: Any) -> None:
+    with opened(browser, vgg16) as found:
+        page = found.page
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        assert found.fragment() == "layer=relu1_1"
+        page.keyboard.press("k")
+        assert found.fragment() == "layer=conv1_1"
+        page.keyboard.press("Escape")
+        assert found.fragment() == ""
+        for key, fragment in {"m": "unit=flop", "e": "num=human", "b": "bytes=MB", "v": "view=flat"}.items():
+            page.keyboard.press(key)
+            assert found.fragment() == fragment
+            page.keyboard.press(key)
+            assert found.fragment() == ""
+        page.keyboard.press("/")
+        page.keyboard.type("fc")
+        assert found.fragment() == "q=fc"
+        page.keyboard.press("Escape")
+        page.focus("a.volume >> nth=0")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        assert found.fragment() == "q=fc&layer=conv1_2" or found.fragment() == "layer=conv1_2&q=fc"
+
+
+def test_the_theme(vgg16: Path, browser: Any) -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    with opened(browser, vgg16, color_scheme="light") as found:
+        light = found.page.evaluate(paper)
+        found.page.click("[data-do=theme]")
+        dark = found.page.evaluate(paper)
+        assert light != dark
+        assert found.fragment() == "theme=dark"
+        assert found.violations() == []
+    with opened(browser, vgg16, "#theme=light", color_scheme="dark") as found:
+        assert found.page.evaluate(paper) == light
+
+
+def test_without_a_script(vgg16: Path, browser: Any) -> None:
+    with opened(browser, vgg16, java_script_enabled=False) as found:
+        assert found.page.locator(".toolbar").first.is_hidden()
+        assert found.page.locator("#detail").is_hidden()
+        assert found.page.locator("svg.drawing").is_visible()
+        rows = found.page.locator(".layers tbody tr:not(.working):not(.input)").count()
+        assert rows == len(analyze("vgg16").layers)
+        assert "(3·3·3)·64 + 64 = 1,792" in found.text(".layers")
+        assert "51.68 MiB" in found.text(".memory")
+
+
+@pytest.mark.parametrize("width", [360, 3840])
+def test_narrow_and_wide(width: int, vgg16: Path, resnet: Path, browser: Any) -> None:
+    for path in (vgg16, resnet):
+        with opened(browser, path, viewport={"width": width, "height": 900}) as found:
+            assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+            found.page.keyboard.press("j")
+            assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+            assert found.violations() == []
+            found.shot(f"{path.stem}-{width}")
+
+
+def test_print(vgg16: Path, browser: Any, tmp_path: Path) -> None:
+    with opened(browser, vgg16) as found:
+        found.page.emulate_media(media="print")
+        assert found.page.locator(".toolbar").first.is_hidden()
+        assert found.page.pdf(format="A4").startswith(b"%PDF")
+
+
+def test_names_are_text(hostile: Path, browser: Any) -> None:
+    html5lib.HTMLParser(strict=True).parse(hostile.read_text(encoding="utf-8"))
+    with opened(browser, hostile, "#view=flat") as found:
+        names = found.page.eval_on_selector_all("button.pick", "all => all.map(b => b.textContent)")
+        assert "<script>alert(1)</script>" in names
+        assert "x" * 5000 in names
+        assert "__proto__" in names
+        for name in ("#layer=x&n=2", "</script><b>", "constructor"):
+            found.page.locator("button.pick").nth(names.index(name)).click()
+            assert found.text("#detail h2") == name
+            fragment = found.fragment()
+            found.go(f"#{fragment}")
+            assert found.text("#detail h2") == name
+        assert found.page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+@pytest.mark.slow
+def test_many_rows_are_drawn_as_they_are_seen(large: Path, browser: Any) -> None:
+    with opened(browser, large) as found:
+        assert found.text("#shown") == "20,000 of 20,000 layers shown"
+        assert found.page.locator(".layers tbody tr").count() < 120  # a count that stands for time
+        found.page.eval_on_selector(".scroll.tall", "e => e.scrollTop = e.scrollHeight")
+        found.page.wait_for_selector("button.pick >> text='19999'")
+        assert found.page.locator(".layers tbody tr").count() < 120
+        found.go("#layer=12345")
+        assert found.page.locator("tr.selected").is_visible()
+        assert "19,400 more rows" in large.read_text(encoding="utf-8")
+
+
+# The form
+
+
+@pytest.mark.parametrize(("name", "limit"), [("vgg16", 150_000), ("resnet-152", 400_000)])
+def test_sizes(name: str, limit: int) -> None:
+    table, beside = page_of(name, None, Said(saved=True))
+    text = html(table, None, beside)
+    assert len(text.encode()) <= limit
+    assert text == html(*reordered(page_of(name, None, Said(saved=True))))  # the same bytes every run
+
+
+def test_numbers_beyond_a_browsers_whole_numbers_keep_their_digits(tmp_path_factory: Folder, browser: Any) -> None:
+    path = write(tmp_path_factory, "wide", nn.Linear(100_000_001, 100_000_001, device="meta"), "100000001")
+    weights = 100_000_001**2
+    assert weights > 2**53
+    with opened(browser, path) as found:
+        assert exact(weights) in found.text(".layers tfoot")
+        assert exact(weights + 100_000_001) in found.text("[data-card=params] .small")
+    assert str(weights) in json.dumps(data_of(path))
