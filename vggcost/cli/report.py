@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from pathlib import Path
 from typing import Any
 
 import rich_click as click
@@ -21,7 +22,7 @@ from vggcost.errors import OptionError, TraceError
 
 __all__ = ["read_options", "report"]
 
-_FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
+_FORMATS = ("table", "html", "markdown", "csv", "json", "jsonl", "latex")
 
 
 @click.command()
@@ -47,6 +48,9 @@ _FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
 @click.option(
     "--from", "saved", metavar="FILE", help="Render a table saved as JSON (- is standard input); needs no torch."
 )
+@click.option(
+    "--charts", "with_charts", is_flag=True, help="With --format markdown -o FILE: the charts as SVG beside it, linked."
+)
 @click.option("--strict", is_flag=True, help="Exit with status 1 if an op is unknown to the convention.")
 def report(
     model: str | None,
@@ -65,6 +69,7 @@ def report(
     as_html: bool,
     output: str | None,
     saved: str | None,
+    with_charts: bool,
     strict: bool,
 ) -> int:
     """Say what MODEL costs, layer by layer.
@@ -80,6 +85,8 @@ def report(
         raise click.UsageError(f"--html and --format {format_} contradict each other; give one of them")
     stopped = ""
     form = "html" if as_html else format_ or "table"
+    if with_charts and (form != "markdown" or output in (None, "-")):
+        raise click.UsageError("--charts writes files beside a Markdown file; give --format markdown -o FILE with it")
     if saved is not None:
         table = read_table(saved)
     else:
@@ -99,9 +106,17 @@ def report(
     from vggcost.cli.files import file_name, write
     from vggcost.report import render
 
-    text = render(table, form, depth)
     name = model if model is not None else table.run.model
     target = output or (f"{file_name(name)}.html" if as_html else "-")
+    if with_charts:
+        from vggcost.report.markdown import charts, markdown
+
+        drawn = charts(table, Path(target).stem, depth)
+        for chart in drawn:
+            write(str(Path(target).with_name(chart.file)), chart.svg)
+        text = markdown(table, depth, drawn)
+    else:
+        text = render(table, form, depth)
     write(target, text)
     if stopped:
         print(f"vggcost: only the rows until the run stopped: {stopped}", file=sys.stderr)

@@ -16,6 +16,7 @@ _RENDERERS = {
     "markdown": ("markdown", "markdown"),
     "csv": ("plain", "csv_text"),
     "json": ("plain", "json_text"),
+    "jsonl": ("plain", "json_lines"),
     "latex": ("latex", "latex"),
 }
 FORMATS = tuple(_RENDERERS)
@@ -40,6 +41,6 @@ def render(table: CostTable, format: str, depth: int | None = None) -> str:
 
 def notebook(table: CostTable) -> str:
     """Return the report as a fragment of HTML for a notebook."""
-    from vggcost.report.html import fragment
+    from vggcost.report.jupyter import note
 
-    return fragment(table)
+    return note(table)
