@@ -21,6 +21,7 @@ from tests.conftest import command
 from tests.test_report import hostile
 from vggcost import CostTable, LayerCost, analyze
 from vggcost.report import render
+from vggcost.report.templates import templates_from
 from vggcost.saved import to_data
 
 GetTable = Callable[..., CostTable]
@@ -178,3 +179,114 @@ def test_a_cell_of_a_large_model_stays_short(zoo_table: GetTable) -> None:
     chain = analyze(nn.Sequential(*(nn.Linear(3, 3) for _ in range(500))), "3")._repr_html_()
     assert "Layers: 301 rows, the first of 501; to_frame() has all of them" in chain
     assert chain.count("<tr") < 320
+
+
+# Templates of one's own
+
+
+@pytest.fixture
+def project(tmp_path: Path, zoo_table: GetTable) -> Path:
+    (tmp_path / "saved.json").write_text(zoo_table("vgg-f").to_json(), encoding="utf-8")
+    (tmp_path / "mine").mkdir()
+    return tmp_path
+
+
+def rendered(project: Path, files: dict[str, str], *words: str) -> tuple[int, str, str]:
+    for name, text in files.items():
+        (project / "mine" / name).write_text(text, encoding="utf-8")
+    done = command(*words, "--template-dir", "mine", cwd=project)
+    return done.returncode, done.stdout, done.stderr
+
+
+REPORT = ("report", "--from", "saved.json", "--format")
+
+
+def test_a_block_is_overridden_and_the_rest_stays(project: Path, zoo_table: GetTable) -> None:
+    files = {
+        "report.md.j2": '{% extends "vggcost/report.md.j2" %}\n'
+        "{% block layers %}\nNo layers of {{ title | esc }}.\n{% endblock %}\n"
+        "{% block memory %}{{ super() }}\nAsk us.\n{% endblock %}\n"
+    }
+    status, text, error = rendered(project, files, *REPORT, "markdown")
+    assert (status, error) == (0, "")
+    before, after = render(zoo_table("vgg-f"), "markdown"), text
+    assert "No layers of VGG-F (CNN-F).\n" in after
+    assert "<details>" not in after
+    assert "Ask us.\n" in after
+    for part in ("## Totals", "## How much memory is that?", "## What is counted"):
+        assert before[before.index(part) :].split("\n\n")[1] == after[after.index(part) :].split("\n\n")[1]
+
+
+def test_a_whole_template_and_a_part_of_a_page_are_overridden(project: Path) -> None:
+    page = '{% extends "vggcost/report.html.j2" %}{% block body %}<h1>Ours: {{ title }}</h1>{% include "foot.html" %}{% endblock %}'
+    files = {"report.html.j2": page, "foot.html": "<p>{{ headline }} {{ '<b>' }}</p>"}
+    status, text, error = rendered(project, files, *REPORT, "html")
+    assert (status, error) == (0, "")
+    html5lib.HTMLParser(strict=True).parse(text)
+    assert "<h1>Ours: VGG-F (CNN-F)</h1><p>60.83 M parameters;" in text
+    assert "&lt;b&gt;</p>" in text  # what a folder adds to a page is escaped too
+    assert rendered(project, {"report.tex.j2": "only {{ title | esc }}"}, *REPORT, "latex")[1] == "only VGG-F (CNN-F)"
+
+
+def test_the_base_and_the_style_of_all_pages_are_overridden(project: Path) -> None:
+    base = '{% extends "vggcost/base.html.j2" %}{% block body %}ours{% endblock %}'
+    files = {"base.html.j2": base, "report.css": "body { color: teal }"}
+    for words in ((*REPORT, "html"), ("compare", "saved.json", "saved.json", "--format", "html")):
+        status, text, error = rendered(project, files, *words)
+        assert (status, error) == (0, "")
+        assert "<style>body { color: teal }</style>" in text
+
+
+def test_a_comparison_takes_templates(project: Path) -> None:
+    files = {"compare.tex.j2": '{% extends "vggcost/compare.tex.j2" %}{% block notes %}% none\n{% endblock %}'}
+    status, text, error = rendered(project, files, "compare", "saved.json", "--format", "latex")
+    assert (status, error) == (0, "")
+    assert "% none" in text
+    assert "MatConvNet" not in text
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"report.md.j2": "a\n{{ nothing }}\n"}, "mine/report.md.j2:2: 'nothing' is undefined"),
+        ({"report.md.j2": "a\n{% if %}\n"}, "mine/report.md.j2:2: Expected an expression"),
+        ({"report.md.j2": "{{ title | upcase }}"}, "mine/report.md.j2:1: No filter named 'upcase'"),
+        ({"report.md.j2": '\n{% extends "vggcost/report.md" %}'}, "mine/report.md.j2:2: no template 'vggcost/report.md' (did you"),
+        ({"report.md.j2": '{% include "vggcost/../cli/main.py" %}'}, "no template 'vggcost/../cli/main.py'"),
+        ({"report.md.j2": '{% extends "report.md.j2" %}'}, "extends or includes itself; the shipped template is vggcost/report.md.j2"),
+        ({"report.md.j2": "{{ 1 // 0 }}"}, "mine/report.md.j2:1: ZeroDivisionError"),
+        ({"report.md.j2": '{% include "part.j2" %}', "part.j2": "\n\n{{ x.y }}"}, "mine/part.j2:3: 'x' is undefined"),
+        ({"raport.md.j2": "a"}, "nothing in mine has the name of a template (did you mean report.md.j2"),
+        ({}, "nothing in mine has the name of a template; they are base.html.j2, "),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_template_is_told_in_one_line(files: dict[str, str], says: str, project: Path) -> None:
+    status, text, error = rendered(project, files, *REPORT, "markdown")
+    assert (status, text) == (2, "")
+    assert says in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_template_that_is_not_text(project: Path) -> None:
+    (project / "mine" / "report.md.j2").write_bytes(b"\xff\xfe\x00")
+    assert rendered(project, {}, *REPORT, "markdown") == (2, "", "vggcost: a file of mine is not text in UTF-8\n")
+
+
+def test_a_folder_that_is_not_there_and_a_form_without_template(project: Path) -> None:
+    done = command(*REPORT, "markdown", "--template-dir", "nowhere", cwd=project)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "'nowhere' does not exist" in done.stderr
+    for words in ((*REPORT, "csv"), ("compare", "saved.json", "--format", "markdown")):
+        done = command(*words, "--template-dir", "mine", cwd=project)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert "no template makes the format" in done.stderr
+
+
+def test_a_folder_is_forgotten_afterwards(project: Path, zoo_table: GetTable) -> None:
+    (project / "mine" / "report.md.j2").write_text("ours", encoding="utf-8")
+    usual = render(zoo_table("vgg-f"), "markdown")
+    with templates_from(project / "mine"):
+        assert render(zoo_table("vgg-f"), "markdown") == "ours"
+    assert render(zoo_table("vgg-f"), "markdown") == usual
+    with pytest.raises(ZeroDivisionError), templates_from(project / "mine"):  # not the template's fault
+        _ = 1 // 0

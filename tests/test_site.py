@@ -158,13 +158,14 @@ def test_the_family_page_names_the_whole_family() -> None:
     assert ":models: " + ", ".join(f"saved/{name}.json" for name in family("vgg")) + "\n" in text
 
 
-def test_the_quickstart(tmp_path: Path) -> None:
-    text = (DOCS / "quickstart.md").read_text(encoding="utf-8")
-    net = re.search(r"`net\.py`:\n\n```python\n(.*?)```", text, flags=re.DOTALL)
-    assert net is not None
-    (tmp_path / "net.py").write_text(net[1], encoding="utf-8")
+@pytest.mark.parametrize(("page", "count"), [("quickstart", 6), ("output", 3)])
+def test_what_a_page_says_to_do_is_what_happens(page: str, count: int, tmp_path: Path) -> None:
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    for name, content in re.findall(r"`([\w./]+)`:\n\n```\w+\n(.*?)```", text, flags=re.DOTALL):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content, encoding="utf-8")
     steps = re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL)
-    assert len(steps) == 6
+    assert len(steps) == count
     for step in steps:
         for line, expected in examples(step):
             printed = shell(line, tmp_path)
@@ -173,7 +174,17 @@ def test_the_quickstart(tmp_path: Path) -> None:
                 assert wanted.rstrip() in printed[position:], (line, wanted, printed)
                 position += printed[position:].index(wanted.rstrip()) + 1
             assert printed
-    assert (tmp_path / "vgg16.html").exists()
+
+
+def test_the_blocks_that_are_told_are_those_of_the_templates() -> None:
+    text = (DOCS / "output.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w.]+\.j2)` \| .*? \| (.*?) \|$", text, flags=re.MULTILINE)
+    assert len(rows) == 6
+    for name, told in rows:
+        source, found = (ROOT / "templates" / name).read_text(encoding="utf-8"), set(re.findall(r"`(\w+)`", told))
+        blocks = set(re.findall(r"\{%-? block (\w+)", source))
+        assert found <= blocks, name
+        assert found == blocks or name.endswith(".html.j2"), name
 
 
 def test_the_python_of_the_quickstart() -> None:
