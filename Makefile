@@ -21,4 +21,7 @@ golden:  ## write the golden files anew; read the diff before committing it
 	$(PYTHON) -m tests.write_golden
 	$(PYTHON) -m vggcost docs sync README.md docs
 
-.PHONY: help check test cost golden
+docs:  ## the site, into build/site; needs ".[docs]" and no torch
+	$(PYTHON) -m sphinx -q -E -W --keep-going -n -b html -d build/doctrees docs build/site
+
+.PHONY: help check test cost golden docs

@@ -15,7 +15,7 @@ from tests.browser import browser, opened
 from vggcost import analyze
 from vggcost._analyze import Said
 from vggcost._page import analyze_scaled, page_of
-from vggcost.report import html
+from vggcost.report.html import html
 from vggcost.report.scaling import CHECKED, SIZES, columns_of, evaluate, rule
 from vggcost.units import exact, human_bytes, human_count
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import html5lib
 import pytest
 from torch import nn
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, scrubbed
 from vggcost import CostTable, analyze
 from vggcost.report import FORMATS, render
 from vggcost.report.bars import bars
@@ -22,12 +21,6 @@ from vggcost.report.view import fold
 GOLDEN = Path(__file__).parent / "golden"
 SUFFIX = {"table": "txt", "markdown": "md", "latex": "tex"}
 GetTable = Callable[..., CostTable]
-
-
-def scrubbed(table: CostTable) -> CostTable:
-    """The table without what changes from machine to machine."""
-    versions = (("python", "3.x"), ("torch", "2.x"), ("vggcost", "0.x"))
-    return replace(table, run=replace(table.run, versions=versions))
 
 
 @pytest.mark.parametrize("mode", ["inference", "training"])

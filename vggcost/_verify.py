@@ -45,7 +45,7 @@ def verify(
         options: keyword arguments of the model's factory.
 
     Returns:
-        One check a way: our figure, the other one, and the reasons of the gap; `unexplained` lists what has none.
+        One check a way, with our figure, the other one, and the reasons of the gap; `unexplained` lists what has none.
 
     Raises:
         VggcostError: as for `analyze`.

@@ -21,7 +21,7 @@ class InputRecord:
 
     @property
     def is_item(self) -> bool:
-        """Whether it lies in a list of single things, such as a detection model's images: no axis of it is the batch.
+        """Whether it lies in a list of single things, as a detection model's images do; no axis of it is the batch.
 
         Example:
             >>> InputRecord("images.0", (3, 800, 600), "float32").is_item

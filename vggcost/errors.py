@@ -16,6 +16,7 @@ __all__ = [
     "ModelError",
     "OptionError",
     "TableError",
+    "TemplateError",
     "TraceError",
     "VggcostError",
     "one_line",
@@ -70,6 +71,10 @@ class DocumentErrors(DocumentError):
 
 class TableError(VggcostError):
     """A saved table cannot be read."""
+
+
+class TemplateError(VggcostError):
+    """A template of the user's own cannot be found or rendered; the message begins with file and line where there is one."""
 
 
 class FileError(VggcostError):

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 SCHEMA = 1
-"""Version of the saved JSON. 1: first release."""
+"""Version of the saved JSON; 1 is that of the first release."""
 
 Extent = int | tuple[int, ...] | None
 """A length in input pixels: one int when all axes agree, one per axis otherwise, None: no map."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import rich_click as click
 
-from vggcost.cli.options import batch_option, convention_option, inputs_option, mode_option
+from vggcost.cli.options import batch_option, convention_option, inputs_option, mode_option, template_option
 from vggcost.cli.sources import table_of
 from vggcost.zoo import FAMILIES
 from vggcost.zoo import family as members
@@ -14,6 +14,7 @@ from vggcost.zoo import family as members
 __all__ = ["compare"]
 
 _FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
+_TEMPLATES = ("html", "latex")
 
 
 @click.command()
@@ -31,6 +32,7 @@ _FORMATS = ("table", "markdown", "csv", "json", "latex", "html")
 )
 @click.option("--format", "format_", type=click.Choice(_FORMATS), help="Form of the comparison.  [default: table]")
 @click.option("--html", "as_html", is_flag=True, help="Short for --format html -o NAME.html.")
+@template_option
 @click.option("-o", "--output", metavar="FILE", help="Where to write; - is standard output.  [default: -]")
 def compare(
     models: tuple[str, ...],
@@ -45,6 +47,7 @@ def compare(
     allow_different_inputs: bool,
     format_: str | None,
     as_html: bool,
+    template_dir: str | None,
     output: str | None,
 ) -> None:
     """Put MODELs side by side: names as for report, or tables saved as FILE.json (these need no torch)."""
@@ -53,16 +56,21 @@ def compare(
         raise click.UsageError("give models to compare, or --family")
     if as_html and format_ not in (None, "html"):
         raise click.UsageError(f"--html and --format {format_} contradict each other; give one of them")
+    form = "html" if as_html else format_ or "table"
+    if template_dir is not None and form not in _TEMPLATES:
+        raise click.UsageError(f"no template makes the format {form}; --template-dir goes with {', '.join(_TEMPLATES)}")
     from vggcost.cli.files import file_name, write
     from vggcost.report.compare_text import render_comparison
     from vggcost.report.comparison import COLUMNS, DEFAULT_COLUMNS
     from vggcost.report.comparison import compare as side_by_side
+    from vggcost.report.templates import templates_from
 
     chosen = list(COLUMNS) if columns == "all" else columns.split(",") if columns else DEFAULT_COLUMNS
     # A wrong column is found before anything is traced.
     side_by_side([], chosen, sort)
     tables = [table_of(name, inputs, batch=batch, mode=mode, convention=convention) for name in names]
     result = side_by_side(tables, chosen, sort, baseline, allow_different_inputs)
-    form = "html" if as_html else format_ or "table"
     default = f"{family or '-'.join(file_name(name) for name in names[:4])}.html" if as_html else "-"
-    write(output or default, render_comparison(result, form))
+    with templates_from(template_dir):
+        text = render_comparison(result, form)
+    write(output or default, text)

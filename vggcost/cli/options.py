@@ -10,7 +10,15 @@ from typing import Any
 
 import rich_click as click
 
-__all__ = ["assume_option", "batch_option", "convention_option", "factory_options", "inputs_option", "mode_option"]
+__all__ = [
+    "assume_option",
+    "batch_option",
+    "convention_option",
+    "factory_options",
+    "inputs_option",
+    "mode_option",
+    "template_option",
+]
 
 Command = Callable[..., Any]
 
@@ -92,4 +100,10 @@ convention_option = click.option(
     default="torch",
     show_default=True,
     help="What counts as a FLOP: torch, full, fvcore or convnet-burden.",
+)
+template_option = click.option(
+    "--template-dir",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="A folder whose templates go before the shipped ones of the same name; as code, only of people you trust.",
 )

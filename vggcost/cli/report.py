@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from pathlib import Path
 from typing import Any
 
 import rich_click as click
@@ -15,13 +16,15 @@ from vggcost.cli.options import (
     factory_options,
     inputs_option,
     mode_option,
+    template_option,
 )
 from vggcost.cli.sources import read_table
 from vggcost.errors import OptionError, TraceError
 
 __all__ = ["read_options", "report"]
 
-_FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
+_FORMATS = ("table", "html", "markdown", "csv", "json", "jsonl", "latex")
+_TEMPLATES = ("html", "markdown", "latex")
 
 
 @click.command()
@@ -48,6 +51,10 @@ _FORMATS = ("table", "html", "markdown", "csv", "json", "latex")
 @click.option(
     "--from", "saved", metavar="FILE", help="Render a table saved as JSON (- is standard input); needs no torch."
 )
+@click.option(
+    "--charts", "with_charts", is_flag=True, help="With --format markdown -o FILE: the charts as SVG beside it, linked."
+)
+@template_option
 @click.option("--strict", is_flag=True, help="Exit with status 1 if an op is unknown to the convention.")
 def report(
     model: str | None,
@@ -67,6 +74,8 @@ def report(
     as_html: bool,
     output: str | None,
     saved: str | None,
+    with_charts: bool,
+    template_dir: str | None,
     strict: bool,
 ) -> int:
     """Say what MODEL costs, layer by layer.
@@ -82,6 +91,10 @@ def report(
         raise click.UsageError(f"--html and --format {format_} contradict each other; give one of them")
     stopped, beside = "", None
     form = "html" if as_html else format_ or "table"
+    if with_charts and (form != "markdown" or output in (None, "-")):
+        raise click.UsageError("--charts writes files beside a Markdown file; give --format markdown -o FILE with it")
+    if template_dir is not None and form not in _TEMPLATES:
+        raise click.UsageError(f"no template makes the format {form}; --template-dir goes with {', '.join(_TEMPLATES)}")
     if saved is not None:
         table = read_table(saved)
     else:
@@ -102,11 +115,21 @@ def report(
                 raise
             table, stopped = error.table, str(error)
     from vggcost.cli.files import file_name, write
-    from vggcost.report import html, render
+    from vggcost.report import render
+    from vggcost.report.html import html
+    from vggcost.report.markdown import charts, markdown
+    from vggcost.report.templates import templates_from
 
-    text = html(table, depth, beside) if form == "html" else render(table, form, depth)
     name = model if model is not None else table.run.model
     target = output or (f"{file_name(name)}.html" if as_html else "-")
+    drawn = charts(table, Path(target).stem, depth) if with_charts else ()
+    with templates_from(template_dir):
+        if with_charts:
+            text = markdown(table, depth, drawn)
+        else:
+            text = html(table, depth, beside) if form == "html" else render(table, form, depth)
+    for chart in drawn:
+        write(str(Path(target).with_name(chart.file)), chart.svg)
     write(target, text)
     if stopped:
         print(f"vggcost: only the rows until the run stopped: {stopped}", file=sys.stderr)

@@ -79,7 +79,7 @@ class Verification:
 
     @property
     def unexplained(self) -> tuple[Gap, ...]:
-        """The gaps without a reason; empty: everything agrees or is explained."""
+        """The gaps without a reason; none where everything agrees or is explained."""
         return tuple(gap for check in self.checks for gap in check.unexplained)
 
 

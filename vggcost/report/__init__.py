@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from vggcost.records import CostTable
 
-if TYPE_CHECKING:
-    from vggcost.report.model_page import Beside
-
-__all__ = ["FORMATS", "html", "notebook", "render"]
+__all__ = ["FORMATS", "notebook", "render"]
 
 # format: module and function; each is imported when it is used
 _RENDERERS = {
@@ -20,6 +16,7 @@ _RENDERERS = {
     "markdown": ("markdown", "markdown"),
     "csv": ("plain", "csv_text"),
     "json": ("plain", "json_text"),
+    "jsonl": ("plain", "json_lines"),
     "latex": ("latex", "latex"),
 }
 FORMATS = tuple(_RENDERERS)
@@ -42,15 +39,8 @@ def render(table: CostTable, format: str, depth: int | None = None) -> str:
     return renderer(table, depth)
 
 
-def html(table: CostTable, depth: int | None = None, beside: Beside | None = None) -> str:
-    """Write the page of a model, with what else is known of it."""
-    from vggcost.report.html import html as page
-
-    return page(table, depth, beside)
-
-
 def notebook(table: CostTable) -> str:
     """Return the report as a fragment of HTML for a notebook."""
-    from vggcost.report.html import fragment
+    from vggcost.report.jupyter import note
 
-    return fragment(table)
+    return note(table)

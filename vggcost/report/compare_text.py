@@ -12,7 +12,7 @@ from vggcost.report.comparison import COLUMNS, Comparison, Row, Value
 from vggcost.report.grid import Grid, markdown
 from vggcost.report.plain import safe
 
-__all__ = ["COMPARE_FORMATS", "cell", "comparison_grid", "headers", "render_comparison"]
+__all__ = ["COMPARE_FORMATS", "cell", "comparison_grid", "error", "headers", "lines", "render_comparison"]
 
 
 def cell(row: Row, name: str) -> str:
@@ -45,16 +45,19 @@ def headers(comparison: Comparison) -> list[str]:
     return ["model", *(COLUMNS[name].title for name in comparison.columns)]
 
 
-def _lines(comparison: Comparison) -> list[str]:
-    """What stands under a table: the baseline, the footnotes, what differs."""
+def lines(comparison: Comparison) -> list[str]:
+    """Say how the models were run: the mode and the convention, what differs, what ratios are to."""
     first = comparison.tables[0]
     size = f"{first.run.mode}, convention {first.convention.name}"
-    lines = [size] if not comparison.notes else []
+    found = [size] if not comparison.notes else []
     if comparison.baseline:
-        lines.append(f"ratios to {comparison.baseline}")
-    lines += list(comparison.notes)
-    lines += [f"{_superscript(mark)} {text}" for mark, text in comparison.footnotes]
-    return lines
+        found.append(f"ratios to {comparison.baseline}")
+    return [*found, *comparison.notes]
+
+
+def _lines(comparison: Comparison) -> list[str]:
+    """What stands under a table: how the models were run, and the footnotes."""
+    return lines(comparison) + [f"{_superscript(mark)} {text}" for mark, text in comparison.footnotes]
 
 
 def _table(comparison: Comparison) -> str:
@@ -110,23 +113,9 @@ def _csv(comparison: Comparison) -> str:
 
 
 def _latex(comparison: Comparison) -> str:
-    from vggcost.report.latex import escape as tex
+    from vggcost.report.compare_latex import compare_latex
 
-    titles = headers(comparison)
-    lines = [rf"\begin{{tabular}}{{l{'r' * (len(titles) - 1)}}}", r"\toprule", " & ".join(map(tex, titles)) + r" \\"]
-    lines.append(r"\midrule")
-    for row in comparison.rows:
-        marks = {"top1_error", "top5_error"}
-        cells = [
-            tex(error(value)) + rf"\textsuperscript{{{row.mark}}}"
-            if name in marks and isinstance(value := row.values[name], float)
-            else tex(cell(row, name))
-            for name in comparison.columns
-        ]
-        lines.append(" & ".join([tex(row.title), *cells]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    notes = [rf"\textsuperscript{{{mark}}} {tex(text)}" for mark, text in comparison.footnotes]
-    return "\n".join([*lines, *(f"% {note}" for note in notes)]) + "\n"
+    return compare_latex(comparison)
 
 
 def _json(comparison: Comparison) -> str:

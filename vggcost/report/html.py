@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from vggcost.records import CostTable
-from vggcost.report.bars import bars
-from vggcost.report.document import context
 from vggcost.report.script import bundle
 from vggcost.report.templates import environment, text
 
 if TYPE_CHECKING:
     from vggcost.report.model_page import Beside
 
-__all__ = ["fragment", "html", "page"]
+__all__ = ["html", "page"]
 
 
 def page(template: str, *, modules: Sequence[str] = (), **values: Any) -> str:
@@ -55,9 +53,3 @@ def html(table: CostTable, depth: int | None = None, beside: Beside | None = Non
 
     values = model_page(table, depth, beside or Beside())
     return page("report.html.j2", modules=("theme", "report"), **values)
-
-
-def fragment(table: CostTable) -> str:
-    """Write the report's body for a notebook, styled by the notebook."""
-    part = environment().get_template("body.html.j2")
-    return part.render(**context(table, None), bars=Markup(bars(table)))

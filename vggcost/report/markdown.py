@@ -1,15 +1,48 @@
-"""The report as Markdown, with the bars as inline SVG."""
+"""The report as Markdown, as GitHub shows it: the layers folded away, charts as files beside it if they are asked for."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
 
 from vggcost.records import CostTable
 from vggcost.report.bars import bars
 from vggcost.report.document import context
 from vggcost.report.templates import environment
 
-__all__ = ["escape", "markdown"]
+__all__ = ["Chart", "charts", "escape", "markdown"]
+
+# An image has no page whose colours it could take.
+_DARK = "<style>@media (prefers-color-scheme: dark) { .ink { fill: #ccc } .axis { stroke: #777 } }</style>"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart that a document shows: what it is, for those who do not see it, the name of its file, and its text."""
+
+    text: str
+    file: str
+    svg: str
+
+    @property
+    def link(self) -> str:
+        """The file as an address relative to the document."""
+        return quote(self.file)
+
+
+def charts(table: CostTable, stem: str, depth: int | None = None) -> tuple[Chart, ...]:
+    """Draw the charts of a report for files beside it.
+
+    Args:
+        table: what to show.
+        stem: what the files' names begin with, such as `report` for `report-bars.svg`.
+        depth: fold layers nested deeper than this.
+    """
+    drawn = bars(table, depth).replace("</title>", f"</title>\n{_DARK}", 1)
+    text = f"Parameters, MACs and activation bytes of each layer of {table.run.title}"
+    return (Chart(text, f"{stem}-bars.svg", f"{drawn}\n"),)
 
 
 def escape(value: str) -> str:
@@ -23,7 +56,7 @@ def escape(value: str) -> str:
     return re.sub(r"([\\`*_{}\[\]|#~$])", r"\\\1", plain).replace("\n", " ").replace("\r", " ")
 
 
-def markdown(table: CostTable, depth: int | None = None) -> str:
-    """Write the report as Markdown."""
+def markdown(table: CostTable, depth: int | None = None, charts: Sequence[Chart] = ()) -> str:
+    """Write the report as Markdown, with links to charts that lie beside it."""
     page = environment(escape).get_template("report.md.j2")
-    return page.render(**context(table, depth), bars=bars(table, depth))
+    return page.render(**context(table, depth), charts=charts)
