@@ -159,7 +159,10 @@ def test_the_family_page_names_the_whole_family() -> None:
 
 
 @pytest.mark.parametrize(("page", "count"), [("quickstart", 6), ("output", 3)])
-def test_what_a_page_says_to_do_is_what_happens(page: str, count: int, tmp_path: Path) -> None:
+def test_what_a_page_says_to_do_is_what_happens(
+    page: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
     for name, content in re.findall(r"`([\w./]+)`:\n\n```\w+\n(.*?)```", text, flags=re.DOTALL):
         (tmp_path / name).parent.mkdir(exist_ok=True)
