@@ -12,7 +12,7 @@ export function exact(value) {
 }
 
 /** The nearest whole number to value · by / factor; halves go to the even one, as Python rounds. */
-function divided(value, by, factor) {
+export function divided(value, by, factor) {
   const scaled = value * by;
   const quotient = scaled / factor;
   const twice = 2n * (scaled % factor);
@@ -45,4 +45,10 @@ export function percent(part, whole) {
   if (!part || !whole) return "";
   const tenths = divided(part, 1000n, whole);
   return tenths ? `${tenths / 10n}.${tenths % 10n}%` : "<0.1%";
+}
+
+/** A ratio with two decimals: 15470264320n to 724005632n → "×21.37" */
+export function times(value, of) {
+  const hundredths = divided(value, 100n, of);
+  return `×${hundredths / 100n}.${String(hundredths % 100n).padStart(2, "0")}`;
 }

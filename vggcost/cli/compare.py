@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
 from typing import Any
 
 import rich_click as click
 
 from vggcost.cli.options import batch_option, convention_option, inputs_option, mode_option, template_option
-from vggcost.cli.sources import table_of
+from vggcost.cli.sources import is_saved, table_of
 from vggcost.zoo import FAMILIES
 from vggcost.zoo import family as members
 
@@ -70,6 +72,15 @@ def compare(
     side_by_side([], chosen, sort)
     tables = [table_of(name, inputs, batch=batch, mode=mode, convention=convention) for name in names]
     result = side_by_side(tables, chosen, sort, baseline, allow_different_inputs)
+    if inputs is None and not any(map(is_saved, names)):
+        given = {
+            "--family": family, "--batch": batch if batch > 1 else None, "--mode": mode if mode != "inference" else None,
+            "--convention": convention if convention != "torch" else None, "--columns": columns, "--sort": sort,
+            "--baseline": baseline,
+        }  # fmt: skip
+        options = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        flags = ["--allow-different-inputs"] if allow_different_inputs else []
+        result = replace(result, command=shlex.join(["vggcost", "compare", *models, *options, *flags]))
     default = f"{family or '-'.join(file_name(name) for name in names[:4])}.html" if as_html else "-"
     with templates_from(template_dir):
         text = render_comparison(result, form)

@@ -1,17 +1,23 @@
-"""The comparison as a page: summary, blocks side by side, charts."""
+"""The comparison as a page: summary, charts, blocks and layers side by side, and the argument of 3×3 against 7×7."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from markupsafe import Markup
 
 from vggcost.records import CostTable
-from vggcost.report.blocks import grid, shares
-from vggcost.report.charts import Bubble, Stack, bubbles, stacked
-from vggcost.report.compare_text import cell, headers
-from vggcost.report.comparison import Comparison, Row, label
+from vggcost.report.blocks import blocks_of, grid, shares
+from vggcost.report.compare_data import data_of, mode_of, pair_of, pair_rows, titles
+from vggcost.report.compare_text import cell, error, headers
+from vggcost.report.comparison import COLUMNS, Comparison, Row
 from vggcost.report.html import page
+from vggcost.report.scatter import MARKS, Point, scatter
+from vggcost.report.script import json_text
+from vggcost.report.stack import on_paper, stack_values
+from vggcost.report.stacked import stacked
+from vggcost.units import exact, human_count
 from vggcost.zoo.facts import FACTS, ONE_NET, title_of
 
 __all__ = ["compare_html"]
@@ -19,80 +25,134 @@ __all__ = ["compare_html"]
 
 def compare_html(comparison: Comparison) -> str:
     """Write the page."""
-    tables = comparison.tables
+    rows = comparison.rows
+    tables = [comparison.tables[row.at] for row in rows]
+    names = titles([row.title for row in rows])
     first = tables[0]
-    figures = [
-        ("Where the parameters and the work sit", _by_block(tables), _BLOCKS),
-        ("Error against MACs", _error_against_macs(comparison.rows), _AREA),
-        ("Error against depth", _error_against_depth(), _DEPTH),
-        ("MACs against measured speed", _speed_against_macs(comparison.rows), _SPEED),
-    ]
+    left, right = pair_of(comparison)
+    alike = len(tables) > 1
+    stack = stack_values(on_paper())
+    data = data_of(comparison, tables, names) | {"pair": [left, right], "stack": stack.pop("start")}
     return page(
         "compare.html.j2",
-        title=f"{len(comparison.rows)} architectures side by side",
-        headline=", ".join(row.title for row in comparison.rows)
-        + f": {first.run.mode}, convention {first.convention.name}.",
+        modules=("theme", "compare"),
+        styles=("report.css", "compare.css"),
+        title=names[0] if len(names) == 1 else f"{len(names)} architectures side by side",
+        headline=_headline(tables, names),
         headers=headers(comparison),
-        rows=[(row.title, [cell(row, name) for name in comparison.columns]) for row in comparison.rows],
+        rows=[(name, [cell(row, column) for column in comparison.columns]) for name, row in zip(names, rows, strict=True)],
+        choices=[(name, column.title) for name, column in COLUMNS.items()],
         baseline=comparison.baseline,
         notes=comparison.notes,
         footnotes=comparison.footnotes,
-        nets=[label(table) for table in tables],
+        nets=names,
+        identities=[model["id"] for model in data["models"]],
         blocks=grid(tables),
-        figures=[(title, Markup(svg), text) for title, svg, text in figures if svg],
+        shares=Markup(_by_block(tables, names)),
+        apart=any(sum(b.params for b in blocks_of(t).values()) != t.totals.params for t in tables),
+        figures=list(_figures(comparison, names)),
+        pair=(names[left], names[right]) if alike else (),
+        pair_rows=pair_rows(tables[left], tables[right]) if alike else (),
+        pair_totals=[(exact(t.totals.params), exact(t.totals.macs)) for t in (tables[left], tables[right])],
         convention=first.convention,
+        run=mode_of(tables),
+        command=comparison.command,
         versions=", ".join(f"{name} {version}" for name, version in first.run.versions),
-    )
+        data=Markup(json_text(data)),
+        **stack,
+    )  # fmt: skip
 
 
-_BLOCKS = (
-    "A block is the layers that work at one stride, that is, between two poolings; fc are the fully connected layers. "
-    "In the VGG nets these hold most parameters and do almost no work."
-)
-_AREA = (
-    "The area of a disc is the number of parameters. Errors are published figures; the footnotes of the table say how "
-    "each was measured, and figures with different footnotes were measured differently."
+def _headline(tables: Sequence[CostTable], names: Sequence[str]) -> str:
+    """Say between what the models lie."""
+    parts = []
+    for name, unit in (("params", "parameters"), ("macs", "MACs")):
+        values = [getattr(table.totals, name) for table in tables]
+        low, high = min(values), max(values)
+        if low == high:
+            parts.append(f"{human_count(high, '')} {unit}" if unit != "MACs" else human_count(high, unit))
+            continue
+        ends = [f"{human_count(value)} ({names[values.index(value)]})" for value in (low, high)]
+        times = f", ×{high / low:.1f}" if low else ""
+        parts.append(f"from {ends[0]} to {ends[1]} {unit}{times}")
+    sentences = ["; ".join(parts), mode_of(tables)]
+    return " ".join(f"{text[0].upper()}{text[1:]}." for text in sentences if text)
+
+
+_ERRORS = (
+    "Errors are published figures; each mark stands for one way of measuring, and only nets that were measured alike can be "
+    "compared."
 )
 _DEPTH = (
-    f"Top-5 error on the ILSVRC-2012 validation set, {ONE_NET}; depth in layers with weights. The protocols differ in "
-    "crops and scales: the trend is the message, not the second digit."
+    f"Depth in layers with weights. Beside the nets of this page stand the winners of ILSVRC and VGG, {ONE_NET}: the trend "
+    "is the message, not the second digit."
 )
 _SPEED = (
     "Images per second as MatConvNet measured them on one Titan X with cuDNN 5.1. If MACs predicted speed the points "
     "would fall on one falling line; nets with few MACs in large kernels, LRN or thin layers stay below it."
 )
+_BEST = (
+    " A line joins the nets of one way of measuring than which none has fewer MACs and a smaller error; their marks are "
+    "filled. The area of a disc is the number of parameters."
+)
 
 
-def _by_block(tables: Sequence[CostTable]) -> str:
+def _by_block(tables: Sequence[CostTable], names: Sequence[str]) -> str:
     panels = []
-    for what, title, unit, factor in (("params", "parameters", "M", 1e6), ("macs", "MACs", "G", 1e9)):
-        names, values = shares(tables, what)
-        bars = [Stack(label(t), tuple(value / factor for value in row)) for t, row in zip(tables, values, strict=True)]
-        panels.append((title, unit, bars))
-    return stacked(panels, names, "Parameters and MACs by block", "stride of the map")
+    parts: list[str] = []
+    for what, title in (("params", "parameters"), ("macs", "MACs")):
+        parts, values = shares(tables, what)
+        panels.append((title, values))
+    long = [(part, {"fc": "fully connected", "other": "no stride"}.get(part, f"stride {part}")) for part in parts]
+    about = "For each model its parameters and its MACs by the stride of the map; the table of blocks has the figures."
+    return stacked(names, long, panels, "Parameters and MACs by block", about)
 
 
-def _points(rows: Sequence[Row], y: str) -> list[Bubble]:
-    points = []
-    for row in rows:
-        macs, value, params = row.values["macs"], row.values[y], row.values["params"]
-        if isinstance(macs, int) and isinstance(value, float) and isinstance(params, int):
-            points.append(Bubble(row.title, macs / 1e9, value, params / 1e6))
-    return points
+def _figures(comparison: Comparison, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The charts of points, each with its table."""
+    rows, protocols = comparison.rows, [text for _, text in comparison.footnotes]
+    marks = [mark for mark, _ in comparison.footnotes]
+    x = "MACs, one input" if all(table.run.batch == 1 for table in comparison.tables) else "MACs"
+    series = {mark: at for at, mark in enumerate(marks)}
+    points = list(_points(rows, names, "macs", "top5_error", series))
+    if points:
+        yield _figure("Top-5 error against MACs", points, x, "top-5 error, %", _ERRORS + _BEST, protocols, best=True)
+    deep = list(_points(rows, names, "weight_layers", "top5_error", series))
+    known = {(point.name, point.y) for point in deep}
+    winners = [p for p in _winners(len(protocols)) if (p.name, p.y) not in known]
+    if deep:
+        yield _figure(
+            "Top-5 error against depth", [*deep, *winners], "layers with weights", "top-5 error, %", f"{_ERRORS} {_DEPTH}",
+            [*protocols, f"{ONE_NET}; as the VGG paper and He et al. quote them"],
+        )  # fmt: skip
+    fast = list(_points(rows, names, "macs", "images_per_s", {}))
+    if fast:
+        yield _figure("Images per second against MACs", fast, x, "images/s", _SPEED, [""], log_y=True)
 
 
-def _error_against_macs(rows: Sequence[Row]) -> str:
-    points = _points(rows, "top5_error")
-    return bubbles(points, "Top-5 error against MACs", "GMACs, one image", "top-5 error, %") if points else ""
+def _points(rows: Sequence[Row], names: Sequence[str], x: str, y: str, series: dict[str, int]) -> Iterator[Point]:
+    for at, (row, name) in enumerate(zip(rows, names, strict=True)):
+        across, up, params = row.values[x], row.values[y], row.values["params"]
+        if isinstance(across, int) and isinstance(up, float) and isinstance(params, int) and across:
+            area = float(params) if (x, y) == ("macs", "top5_error") else 0.0
+            yield Point(name, across, up, series.get(row.mark, 0), area, at)
 
 
-def _error_against_depth() -> str:
-    depth = {fact.model: float(fact.value) for fact in FACTS if fact.quantity == "weight layers"}
-    error = {f.model: float(f.value) for f in FACTS if f.quantity == "top-5 error" and f.protocol == ONE_NET}
-    points = [Bubble(title_of(model), depth[model], error[model]) for model in depth if model in error]
-    return bubbles(points, "Top-5 error against depth", "layers with weights", "top-5 error, %", log="x")
+def _winners(series: int) -> Iterator[Point]:
+    depth = {fact.model: int(fact.value) for fact in FACTS if fact.quantity == "weight layers"}
+    for fact in FACTS:
+        if fact.quantity == "top-5 error" and fact.protocol == ONE_NET and fact.model in depth:
+            yield Point(title_of(fact.model), depth[fact.model], float(fact.value), series)
 
 
-def _speed_against_macs(rows: Sequence[Row]) -> str:
-    points = [Bubble(p.name, p.x, p.y) for p in _points(rows, "images_per_s")]
-    return bubbles(points, "Images per second against MACs", "GMACs, one image", "images/s", "xy") if points else ""
+def _figure(
+    title: str, points: Sequence[Point], x: str, y: str, text: str, series: Sequence[str], *, best: bool = False,
+    log_y: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    svg = scatter(points, title, x, y, series=series, best=best, log_x=True, log_y=log_y)
+    listed = sorted(points, key=lambda point: (point.x, point.name))
+    figures = [(p.name, exact(int(p.x)), error(p.y), series[p.series]) for p in listed]
+    return {
+        "title": title, "svg": Markup(svg), "text": text, "rows": figures, "headers": ("model", x, y),
+        "measured": any(series), "marks": len(MARKS),
+    }  # fmt: skip

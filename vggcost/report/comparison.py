@@ -27,18 +27,19 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One model of a comparison; `marks` say which footnote its errors carry."""
+    """One model of a comparison; `mark` says which footnote its errors carry, `at` which of the tables is its own."""
 
     model: str
     title: str
     values: dict[str, Value]
     ratios: dict[str, float]
     mark: str = ""
+    at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Rows and columns, with what a reader must know to read them."""
+    """Rows and columns, with what a reader must know to read them; `command` makes it again, where that is known."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -46,6 +47,7 @@ class Comparison:
     notes: tuple[str, ...]
     footnotes: tuple[tuple[str, str], ...]
     tables: tuple[CostTable, ...]
+    command: str = ""
 
 
 def label(table: CostTable) -> str:
@@ -97,6 +99,7 @@ DEFAULT_COLUMNS = (
     "receptive_field top1_error top5_error"
 ).split()
 _ERRORS = {"top1_error": "top-1 error", "top5_error": "top-5 error"}
+_MOST_NAMES = 6  # models that a sentence names; of more it says how many
 _MARKS = "abcdefghijklmnop"
 
 
@@ -129,14 +132,14 @@ def compare(
         raise InputError(f"no ratios: {'; '.join(notes)} (--allow-different-inputs gives them all the same)")
     protocol = _protocol([table.run.model for table in tables if table.run.source == "zoo"])
     rows, footnotes = [], dict[str, str]()
-    for table in tables:
+    for at, table in enumerate(tables):
         errors, text = _errors(table, protocol)
         wanted = any(name in columns for name in _ERRORS) and errors
         mark = _mark(text, footnotes) if wanted else ""
         values = {name: column.value(table) for name, column in COLUMNS.items()}
         values |= {name: errors.get(quantity) for name, quantity in _ERRORS.items()}
         values["images_per_s"] = next((float(f.value) for f in _facts(table) if f.quantity == "images/s"), None)
-        rows.append(Row(table.run.model, label(table), values, _ratios(table, base), mark))
+        rows.append(Row(table.run.model, label(table), values, _ratios(table, base), mark, at))
     if sort:
         key = sort.lstrip("-")
         order = -1 if sort.startswith("-") else 1
@@ -171,10 +174,12 @@ def _differences(tables: Sequence[CostTable]) -> list[str]:
         for table in tables:
             found.setdefault(value(table), []).append(label(table))
         if len(found) > 1:
-            notes.append(
-                f"{what} differ: " + "; ".join(f"{key} for {', '.join(names)}" for key, names in found.items())
-            )
+            notes.append(f"{what} differ: " + "; ".join(f"{key} for {_listed(names)}" for key, names in found.items()))
     return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _MOST_NAMES else f"{len(names)} models"
 
 
 def _ratios(table: CostTable, base: CostTable | None) -> dict[str, float]:

@@ -14,8 +14,8 @@ from vggcost.report.markdown import escape
 from vggcost.report.view import layer_name
 from vggcost.units import exact, shape
 
-__all__ = ["DIFF_FORMATS", "METRICS", "Change", "Difference", "changed_attributes", "contributions", "difference",
-           "render_difference", "render_differences", "signed"]  # fmt: skip
+__all__ = ["DIFF_FORMATS", "METRICS", "Change", "Difference", "attribute_text", "changed_attributes", "contributions",
+           "difference", "render_difference", "render_differences", "signed"]  # fmt: skip
 
 METRICS = {"macs": "MACs", "params": "params", "activation_bytes": "activation bytes", "flops": "FLOPs",
            "backward_macs": "backward MACs", "saved_bytes": "saved bytes", "activations": "activations"}  # fmt: skip
@@ -113,14 +113,20 @@ def changed_attributes(a: LayerCost, b: LayerCost) -> Iterator[tuple[str, str, s
         changed = [name for name in changed if name not in window]
     order = {"out_channels": 0, "out_features": 0, "kernel_size": 1, "stride": 2, "padding": 3}
     for name in sorted(changed, key=lambda n: (order.get(n, 4), n)):
-        yield name, _value(old.get(name)), _value(new.get(name))
+        yield name, attribute_text(old.get(name)), attribute_text(new.get(name))
 
 
 def _window(attributes: dict[str, Any]) -> str:
-    return f"{_value(attributes.get('kernel_size'))}/{_value(attributes.get('stride'))}"
+    return f"{attribute_text(attributes.get('kernel_size'))}/{attribute_text(attributes.get('stride'))}"
 
 
-def _value(value: Any) -> str:
+def attribute_text(value: Any) -> str:
+    """Write what a layer was made with: a pair of equal sizes as one.
+
+    Example:
+        >>> attribute_text((3, 3)), attribute_text((1, 7)), attribute_text(True)
+        ('3', '1×7', 'true')
+    """
     if isinstance(value, tuple):
         return str(value[0]) if len(set(value)) == 1 else shape(value)
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["html", "page"]
 
 
-def page(template: str, *, modules: Sequence[str] = (), **values: Any) -> str:
-    """Render a page with its style and its scripts, which the content security policy allows by their hashes."""
-    style = text("report.css")
+def page(template: str, *, modules: Sequence[str] = (), styles: Sequence[str] = ("report.css",), **values: Any) -> str:
+    """Render a page with its styles and its scripts, which the content security policy allows by their hashes."""
+    style = "".join(map(text, styles))
     scripts = [bundle(name) for name in modules]
     policy = ["default-src 'none'", f"style-src {_hash(style)}"]
     policy += [f"script-src {' '.join(map(_hash, scripts))}"] if scripts else []

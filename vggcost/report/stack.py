@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, fields
+from typing import Any
 
 from markupsafe import Markup
 
-from vggcost.cost.stack import Side, StackComparison, break_even, output_size, stack_form, symbolic
-from vggcost.report.charts import PALETTE, lines
+from vggcost.cost.stack import Side, StackComparison, break_even, output_size, side_of, stack_form, symbolic
+from vggcost.report.curves import curves
 from vggcost.report.grid import Grid
 from vggcost.report.html import page
+from vggcost.report.script import json_text
+from vggcost.report.stack_drawing import drawing
 from vggcost.units import exact, human_count
 
-__all__ = ["STACK_FORMATS", "drawing", "render_stack", "stack_grid"]
+__all__ = ["STACK_FORMATS", "on_paper", "render_stack", "stack_grid", "stack_values"]
 
 _TITLES = {
     "weights": "weights", "params": "params", "macs": "MACs", "activations": "activations",
@@ -46,7 +49,8 @@ def _setting(found: StackComparison) -> str:
         if found.in_channels != found.channels
         else f"{exact(found.channels)} channels"
     )
-    return f"{ends}, input {found.size}×{found.size}, {padding}, {bias}, {relu}; float32, one image; traced, and equal to the closed form."
+    how = "traced, and equal to the closed form" if found.experiments else "by the closed form"
+    return f"{ends}, input {found.size}×{found.size}, {padding}, {bias}, {relu}; float32, one image; {how}."
 
 
 def _sentences(found: StackComparison) -> list[str]:
@@ -124,85 +128,85 @@ def _json(found: StackComparison) -> str:
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def drawing(kernel: int, cell: int = 15) -> str:
-    """Draw how the receptive field of one output position grows: 3, 5, 7, … input pixels, layer by layer.
-
-    Returns:
-        An `<svg>` element.
-    """
-    layers = stack_form(kernel).layers
-    shown = min(layers, 5)
-    side = 2 * shown + 1
-    gap, top = 34, 26
-    width, height = (shown + 1) * (side * cell + gap) - gap + 2, top + side * cell + 24
-    title = f"The receptive field of a stack of 3×3 grows by 2 a layer: 1, {', '.join(str(2 * n + 1) for n in range(1, shown + 1))}"
-    parts = [
-        f'<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" role="img" aria-label="{title}" font-family="system-ui, sans-serif" font-size="11">',
-        f"<title>{title}</title>",
+def on_paper(kernel: int = 7, channels: int = 512, size: int = 14) -> StackComparison:
+    """Compare by the closed forms alone, without biases, with ReLUs, padded to the same size."""
+    form = stack_form(kernel)
+    sides = [
+        side_of(k, layers, channels, channels, size, bias=False, relu=True, same=True)
+        for k, layers in ((kernel, 1), (3, form.layers))
     ]
-    for layer in range(shown + 1):
-        x0, half = layer * (side * cell + gap) + 1, shown - layer
-        field = 2 * half + 1
-        name = "input" if layer == 0 else f"after {layer} of {shown}" if layer < shown else "output"
-        parts.append(f'<text class="ink" x="{x0}" y="12" fill="#444">{name}: {field}×{field}</text>')
-        for row in range(side):
-            for column in range(side):
-                seen = abs(row - shown) <= half and abs(column - shown) <= half
-                step = abs(row - shown) <= 1 + half - 1 and seen
-                fill = PALETTE[0] if seen and step else "none"
-                ring = max(abs(row - shown), abs(column - shown))
-                opacity = f' fill-opacity="{1 - 0.75 * ring / max(half, 1):.2f}"' if seen and half else ""
-                parts.append(
-                    f'<rect x="{x0 + column * cell}" y="{top + row * cell}" width="{cell}" height="{cell}" '
-                    f'fill="{fill}"{opacity} stroke="#999" stroke-width="0.6"/>'
-                )
-        if layer < shown:
-            x = x0 + side * cell + 7
-            y = top + side * cell / 2
-            parts.append(f'<text class="ink" x="{x}" y="{y + 4}" fill="#444">→</text>')
-    parts.append("</svg>")
-    return "\n".join(parts)
+    return StackComparison(form, channels, channels, size, False, True, True, sides[0], sides[1], ())
+
+
+_KERNELS = (3, 5, 7, 9, 11, 13, 15)
+
+
+def stack_values(found: StackComparison, widths: bool = False) -> dict[str, Any]:
+    """Collect what the section of a page shows, and where its script starts.
+
+    Args:
+        found: the comparison.
+        widths: whether it also shows how the bargain follows the widths at the two ends.
+    """
+    kernel = found.form.kernel
+    kernels = sorted({*_KERNELS, kernel})
+    single, stack = _names(found)
+    start = {
+        "kernels": kernels, "kernel": kernel, "channels": found.channels, "in_channels": found.in_channels,
+        "size": found.size, "bias": found.bias, "relu": found.relu, "same": found.same, "setting": _setting(found),
+    }  # fmt: skip
+    return {
+        "start": start,
+        "bargain": {
+            "single": single,
+            "stack": stack,
+            "setting": _setting(found),
+            "rows": _rows(found),
+            "sentences": _sentences(found),
+            "drawings": [(k, Markup(drawing(k)), k == kernel) for k in kernels],
+            "by_kernel": Markup(_by_kernel([k for k in kernels if k <= max(_KERNELS)])),
+            "by_width": [(k, Markup(_by_width(k)), k == kernel) for k in kernels if k > 3] if widths else [],
+            "last": len(kernels) - 1,
+            "at": kernels.index(kernel),
+            "channels": found.channels,
+            "size": found.size,
+        },
+    }
+
+
+def _by_kernel(kernels: list[int]) -> str:
+    forms = [stack_form(k) for k in kernels]
+    both = [
+        ("one k×k", kernels, [form.single for form in forms]),
+        ("stack of 3×3", kernels, [form.stack for form in forms]),
+    ]
+    return curves(both, "Weights in C² against the kernel", "k", "weights, C²", kernels)
+
+
+def _by_width(kernel: int) -> str:
+    ratio, layers = break_even(kernel), stack_form(kernel).layers
+    assert ratio is not None  # only a kernel of 3 has none
+    points = [float(ratio) * n / 10 for n in range(1, 21)]
+    both = [
+        (f"one {kernel}×{kernel}", points, [kernel * kernel * r for r in points]),
+        (f"{layers} × 3×3", points, [9 * r + 9 * (layers - 1) * r * r for r in points]),
+    ]
+    title = f"Where the stack stops being cheaper: C_out/C_in = {ratio}"
+    return curves(both, title, "C_out / C_in", "weights, C_in²")
 
 
 def _html(found: StackComparison) -> str:
-    kernels = [3, 5, 7, 9, 11, 13, 15]
-    forms = [stack_form(k) for k in kernels]
-    by_kernel = lines(
-        [
-            ("one k×k", kernels, [form.single for form in forms]),
-            ("stack of 3×3", kernels, [form.stack for form in forms]),
-        ],
-        "Weights in C² against the kernel",
-        "k",
-        "weights, C²",
-    )
-    kernel = found.form.kernel
-    ratio = break_even(kernel)
-    by_width = ""
-    if ratio is not None:
-        layers = found.form.layers
-        points = [float(ratio) * n / 10 for n in range(1, 21)]
-        by_width = lines(
-            [
-                (f"one {kernel}×{kernel}", points, [kernel * kernel * r for r in points]),
-                (f"{layers} × 3×3", points, [9 * r + 9 * (layers - 1) * r * r for r in points]),
-            ],
-            f"Where the stack stops being cheaper: C_out/C_in = {ratio}",
-            "C_out / C_in",
-            "weights, C_in²",
-        )
     single, stack = _names(found)
+    values = stack_values(found, widths=True)
     return page(
         "stack.html.j2",
+        modules=("theme", "stack_page"),
+        styles=("report.css", "compare.css"),
         title=f"{stack} against {single}",
-        setting=_setting(found),
-        single=single,
-        stack=stack,
-        rows=_rows(found),
         sentences=_sentences(found),
         tried=_tried(found),
-        figures=[Markup(drawing(kernel)), *(Markup(svg) for svg in (by_kernel, by_width) if svg)],
+        data=Markup(json_text({"stack": values["start"]})),
+        bargain=values["bargain"],
     )
 
 
