@@ -129,8 +129,8 @@ def _sizes(sizes: Shape) -> tuple[int, int, int]:
 def source_of(table: CostTable) -> tuple[int, int, int]:
     """The sizes of what goes in; token ids have one channel."""
     record = table.run.inputs[0]
-    sizes = record.shape
-    return (1, sizes[-1], 1) if len(sizes) == 2 and "int" in record.dtype else _sizes(sizes)
+    sizes = record.sizes(table.run.batch) or record.shape[1:]
+    return (1, sizes[0], 1) if len(sizes) == 1 and "int" in record.dtype else _sizes((1, *sizes))
 
 
 def cost_of(table: CostTable, volume: Volume, name: str) -> int:
