@@ -31,6 +31,9 @@ def test_golden(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "180")
     text = render(scrubbed(zoo_table("vgg-f", mode=mode, saved=True)), format_)
+    # Scripts and styles are files of their own, tested in a browser; a golden page shows what they work on.
+    text = re.sub(r"(<script>|<style>).*?(</script>|</style>)", r"\1…\2", text, flags=re.DOTALL)
+    text = re.sub(r"sha256-[\w+/=]+", "sha256-…", text)
     path = GOLDEN / f"vgg-f-{mode}.{SUFFIX.get(format_, format_)}"
     if request.config.getoption("--update-golden"):
         path.parent.mkdir(exist_ok=True)
