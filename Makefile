@@ -9,6 +9,9 @@ check:  ## lint and types
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
+web:  ## lint of the pages' scripts and styles, by npm's biome
+	npx --yes @biomejs/biome@2.6.8 lint --error-on-warnings templates
+
 test:  ## the whole test suite
 	$(PYTHON) -m pytest
 
@@ -24,4 +27,4 @@ golden:  ## write the golden files anew; read the diff before committing it
 docs:  ## the site, into build/site; needs ".[docs]" and no torch
 	$(PYTHON) -m sphinx -q -E -W --keep-going -n -b html -d build/doctrees docs build/site
 
-.PHONY: help check test cost golden docs
+.PHONY: help check web test cost golden docs

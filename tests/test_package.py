@@ -177,7 +177,7 @@ def test_the_readme_begins_with_the_two_commands() -> None:
     assert first is not None
     assert [line.split("#")[0].strip() for line in first[1].splitlines()] == [
         "python -m pip install . && vggcost report vgg16 --html",
-        'python -m pip install ".[test]" && python -m pytest',
+        'python -m pip install ".[test]" && python -m pytest -n auto',
     ]
 
 

@@ -6,6 +6,7 @@ from tests.conftest import ROOT, scrubbed
 from vggcost import CostTable, analyze
 from vggcost.errors import VggcostError
 from vggcost.report.bars import bars
+from vggcost.report.drawing import picture
 from vggcost.zoo import family
 
 SAVED = ROOT / "docs" / "saved"
@@ -14,6 +15,7 @@ SAVED = ROOT / "docs" / "saved"
 
 def main() -> None:
     (ROOT / "docs" / "vgg16.svg").write_text(bars(analyze("vgg16")) + "\n", encoding="utf-8")
+    (ROOT / "docs" / "vgg16-drawing.svg").write_bytes(picture(analyze("vgg16")))
     for name in family("vgg"):
         table, path = analyze(name, saved=True), SAVED / f"{name}.json"
         if not is_current(table, name):  # a newer torch alone is no change

@@ -5,17 +5,11 @@ const KIND = { none: 0, batch: 1, size: 2, both: 3 };
 /** Read the data that the page carries; counts become BigInt. */
 export function read(text) {
   const data = JSON.parse(text);
-  data.rows = data.rows.map(([path, kind, call, shape, extent, values, attributes], index) => ({
-    index,
-    path,
-    call,
-    shape,
-    extent,
-    kind: data.kinds[kind],
-    attributes: data.attributes[attributes],
-    base: values.map(BigInt),
-    values: values.map(BigInt),
-  }));
+  data.rows = data.rows.map(([path, kind, call, shape, extent, values, attributes], index) => {
+    const base = values.map(BigInt);
+    const made = data.attributes[attributes];
+    return { index, path, call, shape, extent, kind: data.kinds[kind], attributes: made, base, values: base };
+  });
   data.column = Object.fromEntries(data.columns.map((column, at) => [column.name, at]));
   data.inputs = data.inputs.map(BigInt);
   for (const line of data.memory) line.base = line.base.map((value) => (value === null ? null : BigInt(value)));
@@ -40,10 +34,7 @@ export function recompute(data, batch, size) {
     const now = { batch: BigInt(batch), size: BigInt(size) };
     const then = { batch: BigInt(data.scaling.batch), size: BigInt(data.scaling.size) };
     for (const row of data.rows) {
-      for (const [at, column] of data.columns.entries()) {
-        const value = row.base[at];
-        row.values[at] = value && column.follows ? ruled(value, column.follows, now, then) : value;
-      }
+      row.values = row.base.map((value, at) => (value ? ruled(value, data.columns[at].follows, now, then) : value));
     }
     for (const line of data.memory) {
       line.values = line.base.map((value, at) => (value === null ? null : ruled(value, at ? KIND.both : KIND.batch, now, then)));
@@ -56,7 +47,11 @@ export function recompute(data, batch, size) {
     for (const line of data.memory) line.values = line.base;
     data.inputBytes = data.inputs[0] + data.inputs[1];
   }
-  data.totals = data.columns.map((_, at) => data.rows.reduce((sum, row) => sum + row.values[at], 0n));
+  data.totals = data.columns.map((_, at) => {
+    let total = 0n;
+    for (const row of data.rows) if (row.values[at]) total += row.values[at];
+    return total;
+  });
 }
 
 /** The rows as a tree of the model's modules. A container's values are the sums of what is in it. */

@@ -148,16 +148,15 @@ function totals(data, n, dtype, written) {
   const work = state.unit === "flop" ? ["flops", "FLOPs"] : ["macs", "MACs"];
   const inputs = n === "1" ? "one input" : `a batch of ${exact(BigInt(n))}`;
   const size = (value) => bytes(value, state.bytes);
-  const both = (value, human) => (state.num === "exact" ? exact(value) : human);
+  const line = (key) => data.memory.find((each) => each.key === key)?.values ?? [null, null];
+  const elements = line("outputs")[0] === null ? "" : `${exact(line("outputs")[0])} elements; `;
   const cards = {
     params: [count(at("params")), `${exact(at("params"))}; ${size(at("param_bytes"))} in ${dtype}`],
     work: [count(at(work[0]), work[1]), `${exact(at(work[0]))} ${work[1]} forward for ${inputs}`],
-    activations: [size(at("activation_bytes")), `${both(at("activations"), count(at("activations")))} elements; ${inputs}, ${dtype}`],
+    activations: [size(at("activation_bytes")), `${elements}${inputs}, ${dtype}`],
   };
-  const saved = data.memory.find((line) => line.key === "saved");
-  if (saved?.values[1] !== undefined && saved?.values[1] !== null) {
-    cards.saved = [size(saved.values[1]), `${exact(saved.values[1])} bytes; ${inputs}, ${dtype}`];
-  }
+  const saved = line("saved")[1];
+  if (saved !== null) cards.saved = [size(saved), `${exact(saved)} bytes; ${inputs}, ${dtype}`];
   for (const [name, [big, small]] of Object.entries(cards)) {
     const card = find(`[data-card=${name}]`);
     if (!card) continue;
@@ -165,8 +164,8 @@ function totals(data, n, dtype, written) {
     find(".small", card).textContent = small;
   }
   for (const row of all("tr[data-memory]")) {
-    const line = data.memory[Number(row.dataset.memory)];
-    const values = line.parts ? summed(data, line.parts) : line.values;
+    const found = data.memory[Number(row.dataset.memory)];
+    const values = found.parts ? summed(data, found.parts) : found.values;
     if (values[1] === null) continue;
     row.cells[1].textContent = values[0] === null ? "" : exact(values[0]);
     row.cells[2].textContent = `${exact(values[1])} = ${size(values[1])}`;

@@ -11,13 +11,13 @@ from vggcost.files import encoded, replace_file
 __all__ = ["file_name", "write"]
 
 
-def write(target: str, text: str) -> None:
-    """Write text to a file, whole or not at all, and print its path; `-` is standard output.
+def write(target: str, content: str | bytes) -> None:
+    """Write text, or a picture, to a file, whole or not at all, and print its path; `-` is standard output.
 
     Raises:
         FileError: the target cannot be written.
     """
-    data = encoded(text)
+    data = content if isinstance(content, bytes) else encoded(content)
     if target == "-":
         sys.stdout.flush()
         sys.stdout.buffer.write(data)

@@ -21,6 +21,7 @@ __all__ = ["cli", "main"]
 
 _COMMANDS = {
     "report": "What a model costs, layer by layer.",
+    "draw": "An architecture as a picture, to scale.",
     "memory": "What a training step needs.",
     "fit": "The largest batch or image whose training step fits a memory.",
     "train": "The bill of a whole training run.",

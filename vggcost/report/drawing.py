@@ -1,4 +1,4 @@
-"""An architecture drawn to scale, as SVG: a volume for each layer or block, its cost as its colour.
+"""An architecture drawn to scale: a volume for each layer or block, its cost as its colour.
 
 A volume is as high as its map, and as wide as the root of its number of channels, each to one scale over the whole
 drawing: channels grow eightfold and more while maps shrink, and their root keeps both ends of a net legible. Layers that
@@ -8,15 +8,19 @@ residual one, is one volume with an arc over it.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from html import escape
+from typing import Any
+from urllib.parse import quote
 
-from vggcost.records import CostTable, Shape
-from vggcost.units import exact, human_bytes, human_count, percent, shape
+from vggcost.errors import OptionError
+from vggcost.records import CostTable
+from vggcost.report.volumes import Volume, cost_of, source_of, volumes
+from vggcost.units import did_you_mean, exact, human_bytes, human_count, percent, shape
 
-__all__ = ["COSTS", "Volume", "drawing", "shade", "volumes"]
+__all__ = ["COSTS", "PICTURES", "drawing", "picture", "shade"]
 
 COSTS = {
     "params": ("parameters", human_count, ("#deebf7", "#9ecae1", "#6baed6", "#3182bd", "#08519c")),
@@ -27,123 +31,10 @@ COSTS = {
 """What may be shown by colour, and its five shades, light to dark: Brewer's sequential schemes (colorbrewer2.org)."""
 
 _NOTHING = "#f4f4f2"
-_MOST = 60
 _HIGH, _WIDE, _GAP, _SLANT = 150.0, 940.0, 11.0, 0.14
 _TOP, _LEFT = 34.0, 14.0
 _LEAST = 6.0
-
-
-@dataclass(frozen=True, slots=True)
-class Volume:
-    """A box of the drawing.
-
-    Attributes:
-        name: of its layer or block.
-        kind: of it.
-        rows: positions of its layers in the table.
-        channels: of the output.
-        height: of the map; 1 for a vector, the length for a sequence.
-        width: as height.
-        joins: whether branches join in it.
-    """
-
-    name: str
-    kind: str
-    rows: tuple[int, ...]
-    channels: int
-    height: int
-    width: int
-    joins: bool = False
-
-
-def volumes(table: CostTable, most: int = _MOST) -> tuple[Volume, ...]:
-    """Group the layers of a net into the boxes of a drawing.
-
-    A block that repeats and has work of its own, such as the addition of a residual one, is a box. Around it goes the
-    deepest nesting that gives no more than `most` boxes.
-
-    Example:
-        Of VGG-11 the first three are `conv1_1`, `pool1` and `conv2_1`: each ReLU belongs to its convolution.
-    """
-    deepest = max((layer.path.count(".") + 1 for layer in table.layers), default=1)
-    found: list[Volume] = []
-    blocks = _blocks(table)
-    for level in range(deepest, 0, -1):
-        found = list(_volumes(table, level, blocks))
-        if len(found) <= most:
-            return tuple(found)
-    size = -(-len(found) // most)
-    return tuple(_joined(found[i : i + size]) for i in range(0, len(found), size))
-
-
-def _blocks(table: CostTable) -> frozenset[str]:
-    """Name the outermost containers that repeat and join branches, by work of their own."""
-    kinds = dict(table.containers)
-    working = {layer.path for layer in table.layers if layer.path in kinds and layer.activations}
-    repeated = Counter((path.rpartition(".")[0], kinds[path]) for path in working)
-    blocks = {path for path in working if path and repeated[path.rpartition(".")[0], kinds[path]] > 1}
-    return frozenset(path for path in blocks if not any(above in blocks for above in _above(path)))
-
-
-def _above(path: str) -> Iterator[str]:
-    parts = path.split(".")
-    return (".".join(parts[:i]) for i in range(1, len(parts)))
-
-
-def _volumes(table: CostTable, level: int, blocks: frozenset[str]) -> Iterator[Volume]:
-    kinds = dict(table.containers)
-    previous: Volume | None = None
-    for name, rows in _groups(table, level, blocks):
-        layers = [table.layers[row] for row in rows]
-        own = next((layer for layer in layers if layer.path == name and name in kinds), None)
-        sizes = _sizes((own or layers[-1]).output_shape)
-        kind = kinds.get(name, layers[0].kind)
-        volume = Volume(name, kind, rows, *sizes, joins=len(layers) > 1 and own is not None and own.activations > 0)
-        # a normalisation has up to four numbers a channel
-        idle = not any(layer.macs or layer.params > 4 * sizes[0] for layer in layers)
-        if previous is not None and idle and sizes == (previous.channels, previous.height, previous.width):
-            previous = Volume(previous.name, previous.kind, previous.rows + rows, *sizes, joins=previous.joins)
-            continue
-        if previous is not None:
-            yield previous
-        previous = volume
-    if previous is not None:
-        yield previous
-
-
-def _groups(table: CostTable, level: int, blocks: frozenset[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Rows that follow one another below one container of a depth, or in one block."""
-    name = ""
-    rows: list[int] = []
-    for position, layer in enumerate(table.layers):
-        path = next((above for above in _above(f"{layer.path}.") if above in blocks), "")
-        path = path or ".".join(layer.path.split(".")[:level])
-        if rows and (path != name or (layer.path == path != table.layers[rows[0]].path and layer.call > 1)):
-            yield name, tuple(rows)
-            rows = []
-        name = path
-        rows.append(position)
-    if rows:
-        yield name, tuple(rows)
-
-
-def _joined(found: Sequence[Volume]) -> Volume:
-    first, last = found[0], found[-1]
-    name = first.name if len(found) == 1 else f"{first.name} … {last.name}"
-    rows = tuple(row for volume in found for row in volume.rows)
-    return Volume(name, first.kind if len(found) == 1 else "", rows, last.channels, last.height, last.width)
-
-
-def _sizes(sizes: Shape) -> tuple[int, int, int]:
-    """Channels, height and width of an output `(N, C, H, W)`, `(N, H, W, C)` of a square map, `(N, L, C)` or `(N, C)`."""
-    rest = sizes[1:]
-    if len(rest) == 3 and rest[0] == rest[1] != rest[2]:
-        return rest[2], rest[0], rest[1]
-    if len(rest) >= 3:
-        return rest[0], rest[-2], rest[-1]
-    if len(rest) == 2:
-        return rest[1], rest[0], 1
-    return (rest[0] if rest else 1), 1, 1
+_TURN = 58
 
 
 def shade(value: int, most: int) -> int:
@@ -156,77 +47,220 @@ def shade(value: int, most: int) -> int:
     return 0 if not value or not most else min(5, 1 + 5 * value // most)
 
 
-def cost_of(table: CostTable, volume: Volume, name: str) -> int:
-    """Add up a cost over the layers of a volume."""
-    return sum(int(getattr(table.layers[row], name)) for row in volume.rows)
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """A volume on the canvas: its front face, how far it goes back, and what is written on it."""
+
+    x: float
+    y: float
+    wide: float
+    high: float
+    deep: float
+    level: int
+    label: str
+    text: str
+    share: str = ""
+    rows: tuple[int, ...] = ()
+    name: str = ""
+    joins: bool = False
+
+    @property
+    def outline(self) -> list[tuple[float, float]]:
+        """The corners of what is seen of it."""
+        x, y, w, h, d = self.x, self.y, self.wide, self.high, self.deep
+        return [(x, y), (x, y + h), (x + w, y + h), (x + w + d, y + h - d), (x + w + d, y - d), (x + d, y - d)]
+
+    @property
+    def above(self) -> tuple[float, float]:
+        """Where its share is written."""
+        return self.x + (self.wide + self.deep) / 2, self.y - self.deep - 7
+
+    @property
+    def below(self) -> tuple[float, float]:
+        """Where its name is written."""
+        return self.x + self.wide / 2 - 3, self.y + self.high + 12
+
+    @property
+    def arc(self) -> list[tuple[float, float]]:
+        """A curve over it, with its two control points in between."""
+        end, top = self.x + self.wide + self.deep, self.y - self.deep
+        return [(self.x - 4, top + 6), (self.x, top - 12), (end, top - 12), (end, top)]
 
 
-def drawing(table: CostTable, cost: str = "macs") -> str:
-    """Draw a net.
+@dataclass(frozen=True, slots=True)
+class _Canvas:
+    """All boxes, from the input to the output, and what a reader must know."""
 
-    Args:
-        table: its costs.
-        cost: which of `COSTS` is shown by colour.
+    width: float
+    height: float
+    title: str
+    note: str
+    shades: tuple[str, ...]
+    boxes: tuple[_Box, ...]
 
-    Returns:
-        An `<svg>` element without reference to any host; the same text every run.
-    """
+
+def _canvas(table: CostTable, cost: str) -> _Canvas:
+    """Put the volumes of a net side by side."""
+    known = [name for name in COSTS if name != "saved_bytes" or table.run.mode == "training"]
+    if cost not in known:
+        raise OptionError(f"unknown cost {cost!r}{did_you_mean(cost, known)}; choose one of: {', '.join(known)}")
     found = volumes(table)
     heading, human, shades = COSTS[cost]
     values = [cost_of(table, volume, cost) for volume in found]
     total, most = sum(values), max(values, default=0)
-    source = _source(table)
-    tallest = max([source[1], *(v.height for v in found)])
-    scale = _HIGH / tallest
-    roots = sum([source[0] ** 0.5, *(v.channels**0.5 for v in found)])
+    sizes = source_of(table)
+    start = Volume("input", "", (), *sizes)
+    scale = _HIGH / max(volume.height for volume in (start, *found))
+    roots = sum(volume.channels**0.5 for volume in (start, *found))
     thick = min(2.2, max(_WIDE - _GAP * (len(found) + 1), 240.0) / roots)
-    parts: list[str] = []
+    middle = _TOP + _HIGH / 2 + _SLANT * _HIGH / 2
+    boxes: list[_Box] = []
     shown = (-99.0, 0.0)  # where the last percentage stands
     x = _LEFT
-    middle = _TOP + _HIGH / 2 + _SLANT * _HIGH / 2
-    boxes = [("input", source, -1, "", ()), *(
-        (v.name, (v.channels, v.height, v.width), i, v.kind, v.rows) for i, v in enumerate(found)
-    )]  # fmt: skip
-    for name, (channels, height, width), index, kind, rows in boxes:
-        wide, high = max(_LEAST, channels**0.5 * thick), max(3.0, height * scale)
-        deep = max(2.0, width * scale) * _SLANT
-        value = values[index] if index >= 0 else 0
-        colour = shades[shade(value, most) - 1] if value else _NOTHING
-        share = percent(value, total) if index >= 0 and total and value * 20 >= total else ""
-        text = f"{name or '(model)'}{f' ({kind})' if kind else ''}: {shape(_plain(channels, height, width))}"
-        if index >= 0:
-            text += f"; {human(value)} {heading}" if human is human_count else f"; {human(value)} of {heading}"
-        at = x + (wide + deep) / 2, middle - high / 2 - deep - 7
-        if share and (at[0] - shown[0] > 34 or abs(at[1] - shown[1]) > 11):
-            shown = at
-        else:
-            share = ""
-        arc = _arc(x, wide + deep, middle - high / 2 - deep) if index >= 0 and found[index].joins else ""
-        parts += _box(x, middle - high / 2, wide, high, deep, colour, name, text, share, rows, shade(value, most), arc)
+    for volume, value in zip((start, *found), (0, *values), strict=True):
+        wide, high = max(_LEAST, volume.channels**0.5 * thick), max(3.0, volume.height * scale)
+        text = f"{volume.name or '(model)'}{f' ({volume.kind})' if volume.kind else ''}: {_sizes(volume)}"
+        if volume.rows:
+            text += f"; {human(value)} {'of ' if human is human_bytes else ''}{heading}"
+        box = _Box(
+            x, middle - high / 2, wide, high, max(2.0, volume.width * scale) * _SLANT, shade(value, most),
+            _label(volume.name), text, percent(value, total) if total and value * 20 >= total else "", volume.rows,
+            volume.name, volume.joins,
+        )  # fmt: skip
+        near = box.above[0] - shown[0] <= 34 and abs(box.above[1] - shown[1]) <= 11
+        if box.share and not near:
+            shown = box.above
+        boxes.append(replace(box, share="" if near else box.share))
         x += wide + _GAP
-    right = x + 0.5 * _SLANT * _HIGH + 30
-    bottom = (
-        max(middle + max(3.0, v.height * scale) / 2 + 22 + 5.2 * len(_label(v.name)) for v in (*found, found[0]))
-        if found
-        else middle
-    )
-    bottom = max(bottom, middle + source[1] * scale / 2 + 50)
-    title = f"{table.run.title}, drawn to scale"
+    lowest = max(box.below[1] + 10 + 5.2 * len(box.label) for box in boxes)
     note = (
-        f"A volume is as high as its map (the highest {exact(tallest)}) and as wide as the root of its channels; the darker, "
-        f"the more {heading}. Percentages are shares of {human(total)}."
+        f"A volume is as high as its map (the highest {exact(max(v.height for v in (start, *found)))}) and as wide as the "
+        f"root of its channels; the darker, the more {heading}. Percentages are shares of {human(total)}."
     )
-    return "\n".join(
-        [
-            f'<svg class="drawing" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {right:.0f} {bottom:.0f}" '
-            f'width="{right:.0f}" height="{bottom:.0f}" role="group" aria-label="{escape(title)}" '
-            'font-family="system-ui, sans-serif" font-size="11">',
-            f"<title>{escape(title)}</title>",
-            f"<desc>{escape(note)}</desc>",
-            *parts,
-            "</svg>",
-        ]
+    right = x + 0.5 * _SLANT * _HIGH + 30
+    return _Canvas(right, lowest, f"{table.run.title}, drawn to scale", note, shades, tuple(boxes))
+
+
+def drawing(table: CostTable, cost: str = "macs", *, links: bool = True) -> str:
+    """Draw a net as SVG.
+
+    Args:
+        table: its costs.
+        cost: which of `COSTS` is shown by colour.
+        links: whether volumes are links to their layers in a page.
+
+    Returns:
+        An `<svg>` element without reference to any host; the same text every run.
+
+    Raises:
+        OptionError: there is no such cost, or the table does not have it.
+    """
+    canvas = _canvas(table, cost)
+    size = (
+        f'viewBox="0 0 {canvas.width:.0f} {canvas.height:.0f}" width="{canvas.width:.0f}" height="{canvas.height:.0f}"'
     )
+    lines = [
+        f'<svg class="drawing" xmlns="http://www.w3.org/2000/svg" {size} role="{"group" if links else "img"}" '
+        f'aria-label="{escape(canvas.title)}" font-family="system-ui, sans-serif" font-size="11">',
+        f"<title>{escape(canvas.title)}</title>",
+        f"<desc>{escape(canvas.note)}</desc>",
+    ]
+    for box in canvas.boxes:
+        lines += _svg(box, canvas.shades, links and bool(box.rows))
+    return "\n".join([*lines, "</svg>"])
+
+
+def _svg(box: _Box, shades: tuple[str, ...], link: bool) -> Iterator[str]:
+    """The faces of a volume, its name below and its share above."""
+    x, y, w, h, d = box.x, box.y, box.wide, box.high, box.deep
+    colour = shades[box.level - 1] if box.level else _NOTHING
+    where = (
+        f'class="volume" href="#layer={escape(quote(box.name or "(model)", safe=""))}" data-rows="{_ranges(box.rows)}"'
+    )
+    yield f"<a {where}>" if link else "<g>"
+    yield f"<title>{escape(box.text)}</title>"
+    yield (
+        f'<path class="q{box.level}" fill="{colour}" stroke="#555" stroke-width=".6" '
+        f'd="M{x:.1f} {y:.1f}v{h:.1f}h{w:.1f}l{d:.1f} {-d:.1f}v{-h:.1f}h{-w:.1f}z"/>'
+    )
+    yield (
+        f'<path fill="none" stroke="#555" stroke-width=".6" '
+        f'd="M{x:.1f} {y:.1f}h{w:.1f}v{h:.1f}m0 {-h:.1f}l{d:.1f} {-d:.1f}"/>'
+    )
+    if box.joins:
+        (a, b), *curve = box.arc
+        points = " ".join(f"{p:.1f} {q:.1f}" for p, q in curve)
+        yield (f'<path class="axis" fill="none" stroke="#777" stroke-dasharray="3 2" d="M{a:.1f} {b:.1f}C{points}"/>')
+    a, b = box.below
+    yield (
+        f'<text class="ink" fill="#444" transform="translate({a:.1f} {b:.1f}) rotate({_TURN})">{escape(box.label)}</text>'
+    )
+    if box.rows:
+        a, b = box.above
+        yield (
+            f'<text class="ink share" fill="#222" font-size="10" font-weight="600" x="{a:.1f}" y="{b:.1f}" '
+            f'text-anchor="middle">{box.share}</text>'
+        )
+    yield "</a>" if link else "</g>"
+
+
+PICTURES = ("svg", "png", "pdf")
+
+
+def picture(table: CostTable, form: str = "svg", cost: str = "macs") -> bytes:
+    """Draw a net as a file.
+
+    Args:
+        table: its costs.
+        form: `svg`, `png` (200 dots an inch) or `pdf`.
+        cost: as for `drawing`.
+
+    Returns:
+        The bytes of the file; the same every run.
+    """
+    if form == "svg":
+        return (drawing(table, cost, links=False) + "\n").encode()
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    canvas = _canvas(table, cost)
+    figure = Figure(figsize=(canvas.width / 72, canvas.height / 72))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, canvas.width), ylim=(canvas.height, 0))
+    axes.axis("off")
+    for box in canvas.boxes:
+        _paint(axes, box, canvas.shades)
+    out = io.BytesIO()
+    dated = {"CreationDate": None, "ModDate": None} if form == "pdf" else {}
+    with matplotlib.rc_context({"pdf.fonttype": 42, "font.family": "sans-serif"}):
+        figure.savefig(out, format=form, dpi=200, metadata={"Title": canvas.title, **dated})
+    return out.getvalue()
+
+
+def _paint(axes: Any, box: _Box, shades: tuple[str, ...]) -> None:
+    """The same as `_svg`, by matplotlib."""
+    from matplotlib.patches import PathPatch, Polygon
+    from matplotlib.path import Path
+
+    x, y, w, h, d = box.x, box.y, box.wide, box.high, box.deep
+    line: dict[str, Any] = {"edgecolor": "#555555", "linewidth": 0.5}
+    axes.add_patch(Polygon(box.outline, facecolor=shades[box.level - 1] if box.level else _NOTHING, zorder=2, **line))
+    edges = Path([(x, y), (x + w, y), (x + w, y + h), (x + w, y), (x + w + d, y - d)], [1, 2, 2, 1, 2])
+    axes.add_patch(PathPatch(edges, facecolor="none", zorder=2, **line))
+    if box.joins:
+        arc = Path(box.arc, [1, 4, 4, 4])
+        axes.add_patch(
+            PathPatch(arc, facecolor="none", edgecolor="#777777", linewidth=0.7, linestyle=(0, (3, 2)), zorder=2)
+        )
+    plain = {"parse_math": False, "zorder": 3}  # a name may hold a $
+    turned = {"rotation": -_TURN, "rotation_mode": "anchor", "ha": "left", "va": "baseline"}
+    axes.text(*box.below, box.label, fontsize=8, color="#444444", **turned, **plain)
+    axes.text(*box.above, box.share, fontsize=7.5, color="#222222", weight="bold", ha="center", va="bottom", **plain)
+
+
+def _sizes(volume: Volume) -> str:
+    flat = volume.height == volume.width == 1
+    return shape((volume.channels,) if flat else (volume.channels, volume.height, volume.width))
 
 
 def _label(name: str) -> str:
@@ -239,53 +273,6 @@ def _label(name: str) -> str:
     parts = name.split(".")
     last = ".".join(parts[-2:]) if parts[-1].isdigit() else parts[-1]
     return "(model)" if not last else last if len(last) <= 18 else "…" + last[-17:]
-
-
-def _source(table: CostTable) -> tuple[int, int, int]:
-    """The sizes of what goes in; token ids have one channel."""
-    record = table.run.inputs[0]
-    sizes = record.shape
-    return (1, sizes[-1], 1) if len(sizes) == 2 and "int" in record.dtype else _sizes(sizes)
-
-
-def _plain(channels: int, height: int, width: int) -> tuple[int, ...]:
-    return (channels,) if height == width == 1 else (channels, height, width)
-
-
-def _box(
-    x: float, y: float, wide: float, high: float, deep: float, colour: str, name: str, text: str, share: str,
-    rows: Iterable[int], level: int, arc: str,
-) -> list[str]:  # fmt: skip
-    """The three faces of a volume, its name below and its share above."""
-    listed = _ranges(rows)
-    label = _label(name)
-    below = y + high + 12
-    found = [
-        f'<a class="volume" href="#layer={escape(_quoted(name))}" data-rows="{listed}">' if listed else "<g>",
-        f"<title>{escape(text)}</title>",
-        f'<path class="q{level}" fill="{colour}" stroke="#555" stroke-width=".6" '
-        f'd="M{x:.1f} {y:.1f}v{high:.1f}h{wide:.1f}l{deep:.1f} {-deep:.1f}v{-high:.1f}h{-wide:.1f}z"/>',
-        f'<path fill="none" stroke="#555" stroke-width=".6" '
-        f'd="M{x:.1f} {y:.1f}h{wide:.1f}v{high:.1f}m0 {-high:.1f}l{deep:.1f} {-deep:.1f}"/>',
-        arc,
-        f'<text class="ink" fill="#444" transform="translate({x + wide / 2 - 3:.1f} {below:.1f}) rotate(58)">'
-        f"{escape(label)}</text>",
-    ]
-    if listed:
-        found.append(
-            f'<text class="ink share" fill="#222" font-size="10" font-weight="600" '
-            f'x="{x + (wide + deep) / 2:.1f}" y="{y - deep - 7:.1f}" text-anchor="middle">{share}</text>'
-        )
-    found.append("</a>" if listed else "</g>")
-    return [part for part in found if part]
-
-
-def _arc(x: float, wide: float, top: float) -> str:
-    """A line over a volume: branches that part before it join in it."""
-    return (
-        f'<path class="axis" fill="none" stroke="#777" stroke-dasharray="3 2" '
-        f'd="M{x - 4:.1f} {top + 6:.1f}C{x:.1f} {top - 12:.1f} {x + wide:.1f} {top - 12:.1f} {x + wide:.1f} {top:.1f}"/>'
-    )
 
 
 def _ranges(rows: Iterable[int]) -> str:
@@ -302,9 +289,3 @@ def _ranges(rows: Iterable[int]) -> str:
         else:
             found.append([row, row])
     return " ".join(f"{a}-{b}" if a < b else str(a) for a, b in found)
-
-
-def _quoted(name: str) -> str:
-    from urllib.parse import quote
-
-    return quote(name, safe="")

@@ -41,6 +41,9 @@ _SHOWN = (
     "receptive_field",
     "jump",
 )
+_KEYS = {"distinct output storages": "outputs", "saved for backward": "saved"}
+"""Lines of the memory section that the four figures above are made of."""
+
 _SAFE = 2**53
 """From here on a number in JSON may lose digits in a browser; it is written as text."""
 
@@ -122,7 +125,9 @@ def _cards(table: CostTable) -> Iterator[dict[str, str]]:
     t, run = table.totals, table.run
     what = "one input" if run.batch == 1 else f"a batch of {exact(run.batch)}"
     dtype = _dtype(table)
-    saved = next((line for line in table.memory if line.definition == "saved for backward"), None)
+    lines = {_KEYS.get(line.definition.partition(" (")[0], ""): line for line in table.memory}
+    outputs, saved = lines.get("outputs"), lines.get("saved")
+    elements = f"{exact(outputs.elements)} elements; " if outputs is not None and outputs.elements is not None else ""
     yield {
         "key": "params", "title": "Parameters", "big": human_count(t.params),
         "small": f"{exact(t.params)}; {human_bytes(t.param_bytes)} in {dtype}",
@@ -135,7 +140,7 @@ def _cards(table: CostTable) -> Iterator[dict[str, str]]:
     }  # fmt: skip
     yield {
         "key": "activations", "title": "Activations", "big": human_bytes(t.activation_bytes),
-        "small": f"{exact(t.activations)} elements; {what}, {dtype}",
+        "small": f"{elements}{what}, {dtype}",
         "meaning": "outputs of all layers, each memory once",
     }  # fmt: skip
     if saved is not None and saved.bytes is not None:
@@ -155,7 +160,7 @@ def _memory(table: CostTable) -> list[dict[str, Any]]:
     """The definitions of memory, and those that add them to the input and to the parameters."""
     lines: list[dict[str, Any]] = [
         {
-            "key": "saved" if line.definition == "saved for backward" else "",
+            "key": _KEYS.get(line.definition.partition(" (")[0], ""),
             "base": [line.elements, line.bytes],
             "cells": _cells(line.definition, line.elements, line.bytes, line.note),
         }
