@@ -40,7 +40,7 @@ function main() {
   /** Select the model after or before, in the order shown. */
   function step(by) {
     const shown = summary.list();
-    const at = shown.findIndex((model) => model === modelOf(data, state.model));
+    const at = shown.indexOf(modelOf(data, state.model));
     const next = shown[at < 0 ? (by > 0 ? 0 : shown.length - 1) : at + by];
     if (!next) return;
     set({ model: next.id });
