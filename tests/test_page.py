@@ -309,6 +309,8 @@ def test_keys(vgg16: Path, browser: Any) -> None:
         page.keyboard.type("fc")
         assert found.fragment() == "q=fc"
         page.keyboard.press("Escape")
+        assert page.input_value("#filter") == "fc"
+        assert found.fragment() == "q=fc"
         page.focus("a.volume >> nth=0")
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Enter")

@@ -95,7 +95,10 @@ function main() {
     addEventListener("keydown", (event) => {
       const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "checkbox";
       if (event.ctrlKey || event.metaKey || event.altKey || find("#help").open) return;
-      if (typing && event.key === "Escape") event.target.blur();
+      if (typing && event.key === "Escape") {
+        event.preventDefault(); // or the browser would empty the box, and the filter would stay
+        event.target.blur();
+      }
       if (typing || !keys[event.key]) return;
       event.preventDefault();
       keys[event.key]();

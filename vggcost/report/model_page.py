@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -18,6 +17,7 @@ from vggcost.report.document import context
 from vggcost.report.drawing import COSTS, drawing
 from vggcost.report.growth import growth
 from vggcost.report.scaling import COLUMNS, SAVED, SIZES, Scaling, columns_of
+from vggcost.report.script import json_text, safe_number
 from vggcost.report.timeline import timeline_svg
 from vggcost.report.view import BYTES, cell, columns, extent, fold, input_cells, layer_name
 from vggcost.units import described, exact, human_bytes, human_count, shape
@@ -43,9 +43,6 @@ _SHOWN = (
 )
 _KEYS = {"distinct output storages": "outputs", "saved for backward": "saved"}
 """Lines of the memory section that the four figures above are made of."""
-
-_SAFE = 2**53
-"""From here on a number in JSON may lose digits in a browser; it is written as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
             for f in sorted(beside.findings, key=lambda f: f.verdict != "wrong")
         ],
         "counts": _verdicts(beside.findings),
-        "data": Markup(_json(_data(table, lines, beside.scaling, len(rows) if depth is None else 0))),
+        "data": Markup(json_text(_data(table, lines, beside.scaling, len(rows) if depth is None else 0))),
     }
 
 
@@ -233,7 +230,7 @@ def _data(table: CostTable, lines: Sequence[dict[str, Any]], scaling: Scaling, w
             layer.call,
             layer.output_shape,
             [extent(layer.receptive_field), extent(layer.jump)],
-            [_number(getattr(layer, name)) for name in names],
+            [safe_number(getattr(layer, name)) for name in names],
             attributes.setdefault(_attributes(layer), len(attributes)),
         ]
         for layer in table.layers
@@ -256,11 +253,11 @@ def _data(table: CostTable, lines: Sequence[dict[str, Any]], scaling: Scaling, w
             if layer.working and at >= written
         },
         "memory": [
-            {"key": line["key"], "base": [None if v is None else _number(v) for v in line["base"]]}
+            {"key": line["key"], "base": [None if v is None else safe_number(v) for v in line["base"]]}
             | ({"parts": line["parts"]} if "parts" in line else {})
             for line in sorted(lines, key=lambda line: line["at"])
         ],
-        "inputs": [_number(value) for value in _input_bytes(table)],
+        "inputs": [safe_number(value) for value in _input_bytes(table)],
         "scaling": None
         if scaling.reason
         else {
@@ -268,7 +265,7 @@ def _data(table: CostTable, lines: Sequence[dict[str, Any]], scaling: Scaling, w
             "size": scaling.size,
             "terms": [
                 [places[place], row, names.index(name) if place == "layer" else ("elements", "bytes").index(name)]
-                + [_number(term) for term in terms]
+                + [safe_number(term) for term in terms]
                 for (place, row, name), terms in sorted(scaling.terms.items())
                 if place == "memory" or name in names
             ],
@@ -287,18 +284,6 @@ def _value(value: Any) -> str:
     return str(value)
 
 
-def _number(value: int) -> int | str:
-    return value if abs(value) < _SAFE else str(value)
-
-
 def _verdicts(findings: Sequence[Finding]) -> str:
     counts = [(v, sum(f.verdict == v for f in findings)) for v in ("exact", "rounds", "matches", "wrong")]
     return ", ".join(f"{count} {verdict}" for verdict, count in counts if count)
-
-
-def _json(data: dict[str, Any]) -> str:
-    """Write data so that nothing in it can end the element that holds it."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
