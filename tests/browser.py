@@ -21,9 +21,9 @@ FLAGS = (
 SHOTS = os.environ.get("VGGCOST_SHOTS", "")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Start Chromium once a session."""
+    """Start Chromium once a file of tests: while it runs, this thread's event loop is Playwright's."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not Path(CHROMIUM).exists():
         pytest.skip(f"there is no browser {CHROMIUM}; Debian's package is chromium")
