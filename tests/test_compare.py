@@ -260,3 +260,16 @@ def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = json.dumps([cell.get("outputs") for cell in notebook.cells])
     assert "138357544" in shown
     assert "VGG-F (CNN-F)" in shown
+
+
+def test_published_errors_are_those_of_the_published_net() -> None:
+    columns = ["macs", "top5_error"]
+    for model, options, inputs, known in (
+        ("vgg16", {}, None, True),
+        ("vgg16", {}, "3x224x224", True),
+        ("alexnet", {}, None, True),
+        ("vgg16", {"classes": 10}, None, False),
+        ("vgg16", {"features": True}, "3x64x64", False),
+    ):
+        (row,) = compare([analyze(model, inputs, **options)], columns).rows
+        assert (row.values["top5_error"] is not None) is known, (model, options, inputs)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from vggcost.errors import InputError, OptionError
 from vggcost.records import CostTable, Extent, LayerCost
+from vggcost.report.view import published_facts
 from vggcost.units import did_you_mean, exact, human_bytes, human_count, shape
-from vggcost.zoo.facts import ONE_CROP, ONE_NET, Fact, facts_of, title_of
+from vggcost.zoo.facts import ONE_CROP, ONE_NET, facts_of, title_of
 
 __all__ = ["COLUMNS", "DEFAULT_COLUMNS", "Column", "Comparison", "Row", "block_of", "compare", "label"]
 
@@ -138,7 +139,9 @@ def compare(
         mark = _mark(text, footnotes) if wanted else ""
         values = {name: column.value(table) for name, column in COLUMNS.items()}
         values |= {name: errors.get(quantity) for name, quantity in _ERRORS.items()}
-        values["images_per_s"] = next((float(f.value) for f in _facts(table) if f.quantity == "images/s"), None)
+        values["images_per_s"] = next(
+            (float(f.value) for f in published_facts(table) if f.quantity == "images/s"), None
+        )
         rows.append(Row(table.run.model, label(table), values, _ratios(table, base), mark, at))
     if sort:
         key = sort.lstrip("-")
@@ -193,10 +196,6 @@ def _ratios(table: CostTable, base: CostTable | None) -> dict[str, float]:
     return ratios
 
 
-def _facts(table: CostTable) -> tuple[Fact, ...]:
-    return facts_of(table.run.model) if table.run.source == "zoo" else ()
-
-
 def _protocol(models: Sequence[str]) -> str | None:
     """The protocol under which most of these models have published errors, so that most can be compared."""
     counts: dict[str, int] = {}
@@ -209,7 +208,7 @@ def _protocol(models: Sequence[str]) -> str | None:
 
 
 def _errors(table: CostTable, protocol: str | None) -> tuple[dict[str, float], str]:
-    facts = [fact for fact in _facts(table) if fact.quantity in _ERRORS.values() and fact.unit == "%"]
+    facts = [fact for fact in published_facts(table) if fact.quantity in _ERRORS.values() and fact.unit == "%"]
     protocols = list(dict.fromkeys(fact.protocol for fact in facts))
     if not protocols:
         return {}, ""

@@ -15,6 +15,7 @@ from vggcost.report.view import (
     input_cells,
     layer_name,
     memory_cells,
+    published_facts,
     totals_lines,
 )
 from vggcost.units import exact
@@ -51,17 +52,8 @@ def context(table: CostTable, depth: int | None) -> dict[str, Any]:
         "memory": [memory_cells(line) for line in table.memory],
         "convention": table.convention,
         "coverage": coverage_lines(table),
-        "facts": _facts(table),
+        "facts": [(f.quantity, f"{f.value} {f.unit}", f.protocol, f.source) for f in published_facts(table)],
         "run": table.run,
         "inputs": ", ".join(f"{i.name} {'×'.join(map(str, i.shape))} {i.dtype}" for i in table.run.inputs),
         "versions": ", ".join(f"{name} {version}" for name, version in table.run.versions),
     }
-
-
-def _facts(table: CostTable) -> list[tuple[str, str, str, str]]:
-    """What was published about a net of the zoo."""
-    if table.run.source != "zoo":
-        return []
-    from vggcost.zoo import facts_of
-
-    return [(f.quantity, f"{f.value} {f.unit}", f.protocol, f.source) for f in facts_of(table.run.model)]

@@ -8,6 +8,7 @@ from math import prod
 
 from vggcost.records import CostTable, Extent, InputRecord, LayerCost, MemoryLine, Totals
 from vggcost.units import described, exact, human_bytes, human_count, percent, shape
+from vggcost.zoo import Fact, facts_of, find
 
 __all__ = [
     "BYTES",
@@ -20,6 +21,7 @@ __all__ = [
     "headline",
     "input_cells",
     "memory_cells",
+    "published_facts",
     "totals_lines",
 ]
 
@@ -225,6 +227,14 @@ def totals_lines(table: CostTable) -> list[tuple[str, str, str, str]]:
             ("saved bytes", t.saved_bytes, human_bytes(t.saved_bytes), "kept by autograd for the backward pass")
         )
     return [(name, exact(value), human, meaning) for name, value, human, meaning in lines]
+
+
+def published_facts(table: CostTable) -> tuple[Fact, ...]:
+    """Return what was published of a net of the zoo, where it is built and run as it was published."""
+    variant = find(table.run.model) if table.run.source == "zoo" else None
+    if variant is None or " -k " in table.run.command:
+        return ()
+    return facts_of(variant.name) if set(table.run.inputs[0].shape[2:]) == {variant.image_size} else ()
 
 
 def memory_cells(line: MemoryLine) -> tuple[str, str, str, str]:
