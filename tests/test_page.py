@@ -12,10 +12,11 @@ import pytest
 from torch import nn
 
 from tests.browser import browser, opened
-from vggcost import analyze
+from vggcost import analyze, memory
 from vggcost._analyze import Said
 from vggcost._page import analyze_scaled, page_of
 from vggcost.report.html import html
+from vggcost.report.memory import render_memory
 from vggcost.report.scaling import CHECKED, SIZES, columns_of, evaluate, rule
 from vggcost.units import exact, human_bytes, human_count
 
@@ -407,3 +408,16 @@ def test_numbers_beyond_a_browsers_whole_numbers_keep_their_digits(tmp_path_fact
         assert exact(weights) in found.text(".layers tfoot")
         assert exact(weights + 100_000_001) in found.text("[data-card=params] .small")
     assert str(weights) in json.dumps(data_of(path))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_of_a_training_step(width: int, scheme: Any, browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "memory.html"
+    path.write_text(render_memory(memory("vgg16"), "html"), encoding="utf-8")
+    html5lib.HTMLParser(strict=True).parse(path.read_text(encoding="utf-8"))
+    with opened(browser, path, color_scheme=scheme, viewport={"width": width, "height": 900}) as found:
+        assert found.violations() == []
+        assert found.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert found.page.locator("svg.timeline").is_visible()
+        found.shot(f"memory-{scheme}-{width}")

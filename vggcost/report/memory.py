@@ -154,6 +154,7 @@ def _html(found: MemoryReport) -> str:
 
     return page(
         "memory.html.j2",
+        modules=("theme",),
         title=f"Memory of a training step: {found.run.title}",
         setting=_setting(found),
         where=where(found),
