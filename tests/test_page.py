@@ -288,6 +288,7 @@ def test_a_link_shows_the_same(resnet: Path, browser: Any) -> None:
         assert found.page.input_value("#filter") == "conv"
         assert found.page.input_value("[data-state=n]") == "8"
     with opened(browser, resnet, "#layer=nothing&n=x&dtype=int3&sort=?&cols=,&unit=9&theme=x") as found:
+        assert found.page.evaluate("document.documentElement.dataset.theme") is None
         assert found.text("[data-card=work] .big") == "3.86 GMACs"  # what makes no sense is passed over
 
 
@@ -335,7 +336,9 @@ def test_without_a_script(vgg16: Path, browser: Any) -> None:
     with opened(browser, vgg16, java_script_enabled=False) as found:
         assert found.page.locator(".toolbar").first.is_hidden()
         assert found.page.locator("#detail").is_hidden()
-        assert found.page.locator("svg.drawing").is_visible()
+        for drawn in ("drawing", "bars", "timeline", "growth"):
+            assert found.page.locator(f"svg.{drawn}").is_visible()
+        assert "5 wrong" in found.text("#claims + details summary")
         rows = found.page.locator(".layers tbody tr:not(.working):not(.input)").count()
         assert rows == len(analyze("vgg16").layers)
         assert "(3·3·3)·64 + 64 = 1,792" in found.text(".layers")

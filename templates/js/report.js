@@ -1,5 +1,6 @@
 // The page of one model.
 import { read, recompute, treeOf, idOf } from "./costs.js";
+import { bind, showControls, unveil, wear } from "./controls.js";
 import { showDetail } from "./detail.js";
 import { all, find } from "./dom.js";
 import { Drawing } from "./drawing.js";
@@ -35,7 +36,7 @@ function main() {
     const has = (...names) => all_ || names.some((name) => changed.has(name));
     const [n, dtype] = valid();
     if (has("n", "dtype")) recompute(data, n, SIZES[dtype] ?? 4);
-    if (has("theme") && state.theme) paint(state.theme);
+    if (has("theme")) wear();
     if (has("n", "dtype", "unit", "bytes", "num")) totals(data, n, dtype, written);
     if (has("cost", "n", "dtype", "bytes", "unit")) drawing.colour(costName(), state.bytes);
     if (has("n", "dtype", "num", "unit", "bytes", "sort", "q", "view", "cols", "layer")) table.show();
@@ -55,27 +56,11 @@ function main() {
 
   function controls() {
     const [n, dtype] = valid();
-    const values = { ...state, n, dtype };
-    for (const control of all("[data-state]")) {
-      const key = control.dataset.state;
-      if (control.type === "checkbox") control.checked = state.cols.split(",").includes(control.value);
-      else if (control !== document.activeElement || control.tagName === "SELECT") control.value = values[key];
-    }
+    showControls({ ...state, n, dtype });
   }
 
   function listen() {
-    for (const control of all("[data-state]")) {
-      control.addEventListener("input", () => {
-        const key = control.dataset.state;
-        if (control.type !== "checkbox") return set({ [key]: control.value });
-        const chosen = all("[data-state=cols]").filter((box) => box.checked).map((box) => box.value);
-        return set({ cols: chosen.join(",") });
-      });
-    }
     const actions = {
-      theme: () => set({ theme: dark() ? "light" : "dark" }),
-      help: () => find("#help").showModal(),
-      closeHelp: () => find("#help").close(),
       close: () => pick(undefined),
       next: () => step(1),
       previous: () => step(-1),
@@ -83,25 +68,13 @@ function main() {
       shut: () => toggle(false),
       reset: () => set({ num: "exact", unit: "mac", bytes: "MiB", ...written, sort: "", q: "", view: "tree", cols: data.shown.join(","), cost: "macs" }),
     };
-    for (const button of all("[data-do]")) button.addEventListener("click", () => actions[button.dataset.do]());
-    const keys = {
-      "?": actions.help, j: actions.next, k: actions.previous, Escape: actions.close, t: actions.theme,
+    bind(actions, {
+      j: actions.next, k: actions.previous, Escape: actions.close,
       e: () => set({ num: state.num === "exact" ? "human" : "exact" }),
       m: () => set({ unit: state.unit === "mac" ? "flop" : "mac" }),
       b: () => set({ bytes: state.bytes === "MiB" ? "MB" : "MiB" }),
       v: () => set({ view: state.view === "tree" ? "flat" : "tree" }),
       "/": () => find("#filter").focus(),
-    };
-    addEventListener("keydown", (event) => {
-      const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "checkbox";
-      if (event.ctrlKey || event.metaKey || event.altKey || find("#help").open) return;
-      if (typing && event.key === "Escape") {
-        event.preventDefault(); // or the browser would empty the box, and the filter would stay
-        event.target.blur();
-      }
-      if (typing || !keys[event.key]) return;
-      event.preventDefault();
-      keys[event.key]();
     });
   }
 
@@ -119,23 +92,8 @@ function main() {
   table.listen();
   listen();
   onChange(refresh);
-  for (const element of all("[data-script]")) element.hidden = false;
-  document.documentElement.classList.add("scripted");
+  unveil();
   refresh();
-}
-
-function dark() {
-  const { theme } = document.documentElement.dataset;
-  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-function paint(theme) {
-  document.documentElement.dataset.theme = theme;
-  try {
-    localStorage.setItem("vggcost-theme", theme);
-  } catch {
-    // As above: the link remembers it.
-  }
 }
 
 /** The arithmetic of a row: what the table has written out, or for the rows beyond it the data. */
