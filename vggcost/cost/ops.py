@@ -7,6 +7,7 @@ convention's rule, an op of no group is unknown, and never silently counted as z
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from math import prod
 
 from vggcost.cost.custom import has_macs, has_price, stated_price
@@ -153,10 +154,16 @@ def group_of(op: OpRecord) -> str | None:
         return "matmul"
     if has_price(op.op):
         return "stated"
-    if op.nature == "view":
+    return _tabled(op.op, op.nature)
+
+
+@cache
+def _tabled(name: str, nature: str) -> str | None:
+    if nature == "view":
         return "view"
-    name = op.op if op.op in _GROUP_OF else op.op.rstrip("_")
-    return _GROUP_OF.get(name) or ("elementwise" if op.nature == "pointwise" else None)
+    return _GROUP_OF.get(name if name in _GROUP_OF else name.rstrip("_")) or (
+        "elementwise" if nature == "pointwise" else None
+    )
 
 
 def status_of(op: OpRecord, kind: str, convention: Convention) -> str:

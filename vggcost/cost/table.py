@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from vggcost.cost.functions import NOTHING, flops_of, function_of, rule_of
 from vggcost.cost.macs import macs_of, working_of
@@ -14,6 +14,7 @@ from vggcost.records import (
     Convention,
     CostTable,
     Coverage,
+    Extent,
     FunctionRecord,
     LayerCost,
     MemoryLine,
@@ -65,12 +66,16 @@ def cost_table(trace: Trace, convention: Convention, training: Trace | None = No
 
 def _coverage(trace: Trace, convention: Convention) -> Coverage:
     found: dict[str, Counter[str]] = {"counted": Counter(), "free": Counter(), "unknown": Counter()}
+    known: dict[tuple[str, str, str, str], str] = {}
     for op in trace.ops:
         kind = trace.modules[op.module].kind if op.module != OUTSIDE else ""
-        status = status_of(op, kind, convention)
-        if status == "counted" and rule_of(function_of(op, trace.functions).name, convention) == NOTHING:
-            status = "free"
-        found[status][op.op] += 1
+        function = function_of(op, trace.functions).name if convention.function_prices else ""
+        key = op.op, op.nature, kind, function
+        if key not in known:
+            known[key] = status_of(op, kind, convention)
+            if known[key] == "counted" and rule_of(function, convention) == NOTHING:
+                known[key] = "free"
+        found[known[key]][op.op] += 1
     counted, free, unknown = (tuple(sorted(found[status].items())) for status in ("counted", "free", "unknown"))
     return Coverage(counted, free, unknown, trace.assumed)
 
@@ -100,6 +105,7 @@ def _layers(trace: Trace, convention: Convention) -> tuple[tuple[LayerCost, ...]
             saved[storage.saved_by] += storage.nbytes
     inputs = _input_storages(trace)
     fields = geometries(trace.ops, inputs)
+    worked: dict[Any, _Worked] = {}
     seen = set(inputs)
     distinct: list[int] = []
     rows = []
@@ -117,7 +123,7 @@ def _layers(trace: Trace, convention: Convention) -> tuple[tuple[LayerCost, ...]
         field = fields.get(module.outputs[0]) if module.outputs else None
         rows.append(
             _row(
-                module, ops, params.get(position, []), convention, trace.functions,
+                module, ops, params.get(position, []), convention, trace.functions, worked,
                 activations=activations,
                 activation_bytes=sum(trace.storages[i].nbytes for i in new),
                 saved_bytes=saved[position],
@@ -126,8 +132,8 @@ def _layers(trace: Trace, convention: Convention) -> tuple[tuple[LayerCost, ...]
             )
         )  # fmt: skip
     for path, found in uncalled.items():
-        rows.append(_row(_placeholder(path, "(not called)"), [], found, convention, ()))
-    outside = _row(_placeholder("(outside)", ""), own.get(OUTSIDE, []), [], convention, trace.functions)
+        rows.append(_row(_placeholder(path, "(not called)"), [], found, convention, (), worked))
+    outside = _row(_placeholder("(outside)", ""), own.get(OUTSIDE, []), [], convention, trace.functions, worked)
     if outside.flops or outside.backward_flops:  # work that no module call caused
         rows.append(outside)
     return tuple(rows), distinct
@@ -192,47 +198,106 @@ def _outputs(module: ModuleRecord, work: list[OpRecord], atomic: bool) -> tuple[
     return sum(prod(op.output_shapes[0]) for op in made), [op.outputs[0] for op in made]
 
 
+class _Worked(NamedTuple):
+    """What follows for a row from its ops and parameters."""
+
+    params: int
+    weights: int
+    biases: int
+    trainable: int
+    param_bytes: int
+    macs: int
+    flops: int
+    backward_macs: int
+    backward_flops: int
+    conv_activations: int
+    working: str
+
+
 def _row(
     module: ModuleRecord,
     ops: list[OpRecord],
     params: list[ParamRecord],
     convention: Convention,
     functions: tuple[FunctionRecord, ...],
-    **seen: Any,
+    worked: dict[Any, _Worked],
+    activations: int = 0,
+    activation_bytes: int = 0,
+    saved_bytes: int = 0,
+    receptive_field: Extent = None,
+    jump: Extent = None,
 ) -> LayerCost:
-    sums: Counter[str] = Counter()
-    worked = []
-    whole = layer_priced(module, convention)
-    flops = (whole, 0) if whole is not None else flops_of(ops, functions, convention)
-    for op in ops:
-        macs = macs_of(op)
-        forward = op.phase == "forward"
-        sums["macs" if forward else "backward_macs"] += macs
-        if forward and group_of(op) == "matmul":
-            worked.append(op)
-            if op.op in _CONVOLUTIONS:
-                sums["conv_activations"] += prod(op.output_shapes[0])
-    count = sum(prod(p.shape) for p in params)
-    biases = sum(prod(p.shape) for p in params if _is_bias(p.paths[0]))
-    defaults = {"activations": 0, "activation_bytes": 0, "saved_bytes": 0, "receptive_field": None, "jump": None}
+    key = _signature(module, ops, params, functions)
+    if key not in worked:
+        worked[key] = _work(module, ops, params, convention, functions)
     return LayerCost(
         path=module.path,
         kind=module.kind,
         call=module.call,
         output_shape=module.output_shapes[0] if module.output_shapes else (),
+        activations=activations,
+        activation_bytes=activation_bytes,
+        saved_bytes=saved_bytes,
+        receptive_field=receptive_field,
+        jump=jump,
+        attributes=module.attributes,
+        **worked[key]._asdict(),
+    )
+
+
+def _signature(
+    module: ModuleRecord, ops: list[OpRecord], params: list[ParamRecord], functions: tuple[FunctionRecord, ...]
+) -> Any:
+    """What a row's work follows from."""
+    first = min((op.function for op in ops if op.function >= 0), default=0)
+    return (
+        module.kind,
+        module.output_shapes,
+        tuple([
+            (
+                op.op, op.phase, op.nature, op.input_shapes, op.output_shapes, op.attributes,
+                (op.function - first, functions[op.function]) if op.function >= 0 else None,
+            )
+            for op in ops
+        ]),
+        tuple([(p.shape, p.nbytes, p.trainable, _is_bias(p.paths[0])) for p in params]),
+    )  # fmt: skip
+
+
+def _work(
+    module: ModuleRecord,
+    ops: list[OpRecord],
+    params: list[ParamRecord],
+    convention: Convention,
+    functions: tuple[FunctionRecord, ...],
+) -> _Worked:
+    macs = backward_macs = conv_activations = 0
+    products = []
+    whole = layer_priced(module, convention)
+    flops = (whole, 0) if whole is not None else flops_of(ops, functions, convention)
+    for op in ops:
+        if op.phase != "forward":
+            backward_macs += macs_of(op)
+            continue
+        macs += macs_of(op)
+        if group_of(op) == "matmul":
+            products.append(op)
+            if op.op in _CONVOLUTIONS:
+                conv_activations += prod(op.output_shapes[0])
+    count = sum(prod(p.shape) for p in params)
+    biases = sum(prod(p.shape) for p in params if _is_bias(p.paths[0]))
+    return _Worked(
         params=count,
         weights=count - biases,
         biases=biases,
         trainable=sum(prod(p.shape) for p in params if p.trainable),
         param_bytes=sum(p.nbytes for p in params),
-        macs=sums["macs"],
+        macs=macs,
         flops=flops[0],
-        backward_macs=sums["backward_macs"],
+        backward_macs=backward_macs,
         backward_flops=flops[1],
-        conv_activations=sums["conv_activations"],
-        working=_working(params, worked, sums["macs"]),
-        attributes=module.attributes,
-        **(defaults | seen),
+        conv_activations=conv_activations,
+        working=_working(params, products, macs),
     )
 
 

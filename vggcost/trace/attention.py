@@ -70,6 +70,8 @@ class Attention:
         fits = plain and not shared and query.shape[-1] == value.shape[-1]
         if chosen == "flash" and self.device == "cuda" and attn_mask is not None:
             chosen = "efficient"  # flash takes no mask
+        if chosen == "flash" and attn_mask is not None and attn_mask.requires_grad:
+            chosen = "math"  # the CPU's flash kernel gives a mask no gradient
         if chosen == "math" or not fits:
             self.used.add("math")
             math_path = self.original

@@ -44,12 +44,13 @@ def borrowed(
         registered = set()
         for module in model.modules():
             for tensors in (module._parameters, module._buffers):
-                swap(tensors, lambda tensor: _twin(tensor, twins, dtype, real))
-                registered.add(id(tensors))
+                if tensors:
+                    swap(tensors, lambda tensor: _twin(tensor, twins, dtype, real))
+                    registered.add(id(tensors))
         for container in containers:
             if id(container) not in registered:
                 swap(container, lambda tensor: _constant(tensor, twins, real))
-        for path, parameter in model.named_parameters(remove_duplicate=False):
+        for path, parameter in model.named_parameters(remove_duplicate=False) if freeze else ():
             if any(fnmatchcase(path, p) or fnmatchcase(path.rpartition(".")[0], p) for p in freeze):
                 parameter.requires_grad_(False)
         yield

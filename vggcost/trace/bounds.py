@@ -19,7 +19,7 @@ from vggcost.load.meta import to_meta, without_device
 from vggcost.records import Assumption
 from vggcost.units import exact
 
-__all__ = ["ASSUMABLE", "Assumed", "Constants", "Unknowable"]
+__all__ = ["ASSUMABLE", "READERS", "Assumed", "Unknowable", "read"]
 
 
 class Unknowable(Exception):
@@ -260,37 +260,33 @@ def without_masks(assumed: Assumed, op: str, indices: Any) -> Any:
 
 
 _ARRAYS = (torch.Tensor.numpy, torch.Tensor.__array__)
+_OF_META = (torch.Tensor.new_tensor, torch.Tensor.new_ones, torch.ones_like, torch.Tensor.tolist)
+READERS = frozenset((*_ARRAYS, *_OF_META, torch.tensor, torch.as_tensor))
+"""Functions that make a tensor of plain values, or plain values of a tensor."""
 
 
-class Constants(torch.overrides.TorchFunctionMode):
-    """Keeps what a model makes of plain values real where the dispatcher does not see it, or sees a meta tensor.
+def read(number: Callable[[torch.Tensor], Any], func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call one of `READERS` so that what a model makes of plain values stays real: the dispatcher may not see it.
 
     Args:
         number: says what every element of a meta tensor is stated to be, where a model reads all of them.
+        func: the function.
+        args: what it is called with.
+        kwargs: the same, by name.
     """
-
-    def __init__(self, number: Callable[[torch.Tensor], bool | int | float]) -> None:
-        super().__init__()
-        self._number = number
-
-    def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in _ARRAYS and args[0].is_meta:
-            raise Unknowable("Tensor.numpy", "")
-        if func in _OF_META and args and isinstance(args[0], torch.Tensor) and args[0].is_meta:
-            if func is torch.Tensor.tolist:
-                return _nested(tuple(args[0].shape), self._number(args[0]))
-            kwargs = {"dtype": args[0].dtype, **kwargs}
-            if func is torch.Tensor.new_tensor:
-                func, args = torch.tensor, args[1:]
-            elif func is torch.Tensor.new_ones:
-                func, args, kwargs = torch.ones, args[1:], {"device": "meta", **kwargs}
-            elif not kwargs["dtype"].is_floating_point and not kwargs["dtype"].is_complex:
-                func, args, kwargs = torch.ones, (args[0].shape,), {"device": "meta", **kwargs}
-        return func(*args, **without_device(func, args, kwargs))
-
-
-_OF_META = (torch.Tensor.new_tensor, torch.Tensor.new_ones, torch.ones_like, torch.Tensor.tolist)
+    if func in _ARRAYS and args[0].is_meta:
+        raise Unknowable("Tensor.numpy", "")
+    if func in _OF_META and args and isinstance(args[0], torch.Tensor) and args[0].is_meta:
+        if func is torch.Tensor.tolist:
+            return _nested(tuple(args[0].shape), number(args[0]))
+        kwargs = {"dtype": args[0].dtype, **kwargs}
+        if func is torch.Tensor.new_tensor:
+            func, args = torch.tensor, args[1:]
+        elif func is torch.Tensor.new_ones:
+            func, args, kwargs = torch.ones, args[1:], {"device": "meta", **kwargs}
+        elif not kwargs["dtype"].is_floating_point and not kwargs["dtype"].is_complex:
+            func, args, kwargs = torch.ones, (args[0].shape,), {"device": "meta", **kwargs}
+    return func(*args, **without_device(func, args, kwargs))
 
 
 def _nested(shape: tuple[int, ...], number: bool | int | float) -> Any:

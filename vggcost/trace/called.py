@@ -13,6 +13,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from vggcost.trace.attention import Attention
+from vggcost.trace.bounds import READERS, read
 from vggcost.trace.recorder import Function, Recorder
 
 __all__ = ["Called"]
@@ -25,16 +26,17 @@ _FUNCTION: Any = torch.autograd.Function
 
 
 class Called(TorchFunctionMode):
-    """Tell a recorder which function of torch runs.
+    """Tell a recorder which function of torch runs, and keep what a model makes of plain values real.
 
     torch takes the mode off while a function runs: what its Python calls in turn (nn.MultiheadAttention's
     products, say) belongs to the outermost function. Attention inside one is seen through `Attention`. An
     autograd function of the user's is one function too, whatever it calls.
     """
 
-    def __init__(self, recorder: Recorder, attention: Attention) -> None:
+    def __init__(self, recorder: Recorder, attention: Attention | None = None) -> None:
         super().__init__()
         self._recorder, self._attention = recorder, attention
+        self._names: dict[Any, str] = {}
 
     def __enter__(self) -> Any:
         self._apply = apply = _FUNCTION.__dict__["apply"]
@@ -53,16 +55,19 @@ class Called(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        if func is self._attention.original:  # also where it was imported by name
-            return self._attention.attend(*args, **kwargs)
-        recorder = self._recorder
-        outer = recorder.function
+        recorder, attention, outer = self._recorder, self._attention, self._recorder.function
+        if attention is not None and func is attention.original:  # also where it was imported by name
+            return attention.attend(*args, **kwargs)
+        name = self._names.get(func)
+        if name is None:
+            name = getattr(func, "__name__", "")
+            name = self._names[func] = "__" if name.startswith("__") else name.partition(".")[0]
         inside = outer is not None and (outer.name == _CUSTOM or isinstance(func, _DIRECT))
-        if inside or name.startswith("__"):
-            return func(*args, **kwargs)
-        recorder.function = Function(name.partition(".")[0], args, kwargs)
+        if name != "__" and not inside:
+            recorder.function = Function(name, args, kwargs)
         try:
+            if func in READERS:
+                return read(recorder.value_of, func, args, kwargs)
             return func(*args, **kwargs)
         finally:
             recorder.function = outer

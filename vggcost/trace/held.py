@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from operator import is_
 from typing import Any
 
@@ -16,13 +17,21 @@ __all__ = ["kept", "swap"]
 
 Container = dict[Any, Any] | list[Any] | set[Any] | deque[Any]
 
-Content = tuple[list[Any], list[Any]]
-
-_EMPTY: Content = ([], [])
 _KINDS = (dict, list, set, deque)
-_ATOMS = frozenset({type(None), bool, int, float, str, torch.Tensor, nn.Parameter})
+_EMPTIED = frozenset({dict, OrderedDict, list, set, deque})
+_TENSORS = frozenset({torch.Tensor, nn.Parameter})
+_PLAIN = frozenset({type(None), bool, int, float, str})
 _OTHERS = frozenset({"torch", *sys.stdlib_module_names})
 """Whose objects belong to the process (loggers, threads, graphs of torch), unless they are modules."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A container and what was in it; of one without keys, the values are its keys too."""
+
+    container: Container
+    keys: list[Any]
+    values: list[Any]
 
 
 @contextmanager
@@ -40,79 +49,96 @@ def kept(model: nn.Module) -> Iterator[list[Container]]:
         >>> model.cache
         []
     """
-    found = _containers(model)
-    before = [_content(container) for container in found]
+    found, empty, tensors = _containers(model)
     try:
-        yield [container for container, (_, values) in zip(found, before, strict=True) if _has_tensors(values)]
+        yield tensors
     finally:
-        for container, content in zip(found, before, strict=True):
-            if not _unchanged(container, content):
-                _fill(container, content)
+        for held in found:
+            if not _unchanged(held):
+                _restore(held)
+        for container in empty:
+            if container:
+                container.clear()
 
 
 def swap(container: Container, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
     """Put other tensors in the place of those that a container holds, in tuples too."""
-    keys, values = _content(container)
+    if isinstance(container, dict):
+        for key, value in list(container.items()):
+            if type(value) not in _PLAIN:
+                container[key] = _changed(value, change)
+        return
+    values = list(container)
     changed = [_changed(value, change) for value in values]
     if not all(map(is_, values, changed)):
-        _fill(container, (keys, changed))
+        _restore(_Held(container, changed, changed))
 
 
-def _containers(model: nn.Module) -> list[Container]:
-    found: list[Container] = []
+def _containers(model: nn.Module) -> tuple[list[_Held], list[Container], list[Container]]:
+    """List the containers with something in them, the empty ones (a module has a dozen), and those with tensors."""
+    found: list[_Held] = []
+    empty: list[Container] = []
+    tensors: list[Container] = []
     known: set[int] = set()
     waiting: list[Any] = [model]
     while waiting:
         value = waiting.pop()
-        if type(value) in _ATOMS or isinstance(value, (str, int, float, torch.Tensor)) or id(value) in known:
+        if id(value) in known:
             continue
         known.add(id(value))
-        if isinstance(value, _KINDS):
-            found.append(value)
-            waiting += value.values() if isinstance(value, dict) else value
+        inner: list[Any] = []
+        container = isinstance(value, _KINDS)
+        if container:
+            inner += value.values() if isinstance(value, dict) else value
+            found.append(_Held(value, list(value), inner))
         elif isinstance(value, tuple):
-            waiting += value
+            inner += value
+        elif isinstance(value, (str, int, float, torch.Tensor)):
+            continue
+        some = False
+        for item in inner:
+            kind = type(item)
+            if kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, item))):
+                continue
+            if kind in _TENSORS:
+                some = True
+            elif kind in _EMPTIED and not item:
+                empty.append(item)
+            else:
+                some = some or isinstance(item, (torch.Tensor, tuple))
+                waiting.append(item)
+        if container and some:
+            tensors.append(value)
         if _holds(value):
             waiting.append(vars(value))
-    return found
+    return found, empty, tensors
 
 
 def _holds(value: Any) -> bool:
     """Whether this is an object with attributes, of the model's own making."""
+    if type(value) in _EMPTIED:
+        return False
     ours = isinstance(value, nn.Module) or type(value).__module__.partition(".")[0] not in _OTHERS
     return ours and not isinstance(value, type) and isinstance(getattr(value, "__dict__", None), dict)
 
 
-def _content(container: Container) -> Content:
-    """List the keys and the values of a container; without keys, the values twice."""
-    if not container:
-        return _EMPTY
-    if isinstance(container, dict):
-        return list(container), list(container.values())
-    values = list(container)
-    return values, values
-
-
-def _has_tensors(values: list[Any]) -> bool:
-    return any(isinstance(value, (torch.Tensor, tuple)) for value in values)
-
-
-def _unchanged(container: Container, before: Content) -> bool:
+def _unchanged(held: _Held) -> bool:
     """Whether a container holds the same objects, in the same order."""
-    keys, values = before
-    if len(container) != len(keys) or not all(map(is_, container, keys)):
+    container = held.container
+    if len(container) != len(held.keys) or not all(map(is_, container, held.keys)):
         return False
-    return not isinstance(container, dict) or all(map(is_, container.values(), values))
+    return not isinstance(container, dict) or all(map(is_, container.values(), held.values))
 
 
-def _fill(container: Container, content: Content) -> None:
+def _restore(held: _Held) -> None:
+    container = held.container
     container.clear()
     if isinstance(container, dict):
-        container.update(zip(*content, strict=True))
+        container.update(zip(held.keys, held.values, strict=True))
     elif isinstance(container, set):
-        container.update(content[1])
+        container.update(held.values)
     else:
-        container.extend(content[1])
+        container.extend(held.values)
 
 
 def _changed(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:

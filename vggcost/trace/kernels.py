@@ -1,14 +1,15 @@
 """Run one op on meta tensors: by a rule of our own, from memory, or by torch's kernel.
 
 The outputs of an op are remembered by its signature (the op, the shapes, strides and dtypes of its
-tensors, its plain arguments), within a run and across the runs of one process. Ops that mutate,
-alias, or depend on anything outside their signature are never remembered.
+tensors, its plain arguments), within a run and across the runs of one process. The outputs of ops that
+mutate, alias, or depend on anything outside their signature never are: of views and of the plainest
+in-place ops the facts are remembered (shapes, attributes), and the op is done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isqrt
 from typing import Any
 
@@ -29,62 +30,78 @@ SCRATCH = {"aten.mkldnn_rnn_layer": forward_scratch, "aten.mkldnn_rnn_layer_back
 STRICT = ("aten.masked_fill", "aten.masked_fill_")
 """Ops that take no number of another device."""
 _PAIRED = 2 * isqrt(SMALL)  # two tables of this many elements have as many pairs as may be real
-_LIMIT = 100_000  # remembered signatures; far more than any model has
+_META = torch.device("meta")
+_LIMIT = 100_000  # remembered signatures of an op; far more than any model has
 
 
 @dataclass(slots=True)
 class Plan:
-    """What is known of an op from its schema."""
+    """What is known of an op from its schema; `remember` is what may be: `outputs`, `facts` or nothing."""
 
+    func: Any
     name: str
     base: str
     nature: str
-    remember: bool
+    remember: str
     decompose: bool
     hidden: bool
     arguments: tuple[str, ...]
     writes: tuple[int, ...]
     optional: tuple[str, ...]
+    memory: dict[Any, Seen] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Seen:
-    """What is remembered of one op call, by its signature."""
+    """What is remembered of one op call, by its signature; `made` is the elements and bytes of each output."""
 
-    specs: tuple[Spec, ...]
+    specs: tuple[Spec | None, ...]
+    made: tuple[tuple[int, int], ...]
     several: bool
     input_shapes: tuple[tuple[int, ...], ...]
     output_shapes: tuple[tuple[int, ...], ...]
     attributes: tuple[tuple[str, Any], ...]
 
 
-_plans: dict[Any, Plan] = {}
-_memory: dict[Any, Seen] = {}
+_plans: dict[int, Plan] = {}
 _UNSTABLE = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
 _SILENT_VIEWS = {"aten._unsafe_view"}  # shares its input's storage, though its schema does not say so
 
 
 _PLAIN_TYPES = {torch.Tensor, nn.Parameter, nn.Buffer}
+_NUMBERS = frozenset({type(None), bool, int, float, str})
+_ATOMS = frozenset({*_NUMBERS, torch.dtype, torch.device, torch.layout, torch.memory_format})
 
 
 def tensors_in(value: Any) -> list[torch.Tensor]:
     """List the tensors in nested tuples, lists, dicts and the dict-like outputs of other libraries."""
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, Mapping):
-        return [tensor for item in value.values() for tensor in tensors_in(item)]
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [tensor for item in value for tensor in tensors_in(item)]
-    if hasattr(value, "__dataclass_fields__"):
-        return [tensor for name in value.__dataclass_fields__ for tensor in tensors_in(getattr(value, name))]
-    return []
+    found: list[torch.Tensor] = []
+    _collect(value, found)
+    return found
+
+
+def _collect(value: Any, found: list[torch.Tensor]) -> None:
+    kind = type(value)
+    if kind in _ATOMS:
+        return
+    if kind in _PLAIN_TYPES or isinstance(value, torch.Tensor):
+        found.append(value)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            _collect(item, found)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            _collect(item, found)
+    elif hasattr(value, "__dataclass_fields__"):
+        for name in value.__dataclass_fields__:
+            _collect(getattr(value, name), found)
 
 
 def plan_of(func: Any) -> Plan:
     """Return what an op's schema says of it."""
-    plan = _plans.get(func)
+    plan = _plans.get(id(func))  # the hash of an op is slow
     if plan is None:
-        plan = _plans[func] = _plan(func)
+        plan = _plans[id(func)] = _plan(func)
     return plan
 
 
@@ -100,11 +117,14 @@ def _plan(func: Any) -> Plan:
             tags |= set(getattr(sibling, overload).tags)
     view = (aliases and not mutates) or name in _SILENT_VIEWS
     nature = "view" if view else "pointwise" if torch.Tag.pointwise in tags else ""
+    pure = not (mutates or aliases or tags & _UNSTABLE or name in BOUNDS)
+    kept = view or (mutates and (nature == "pointwise" or name in SAME_TENSOR))  # the first argument keeps its looks
     return Plan(
+        func=func,
         name=name,
         base=name.rpartition(".")[2].rstrip("_"),
         nature=nature,
-        remember=not (mutates or aliases or tags & _UNSTABLE or name in BOUNDS),
+        remember="facts" if kept else "outputs" if pure else "",
         decompose=not mutates and _composite(func),
         hidden=name == "aten.detach" or name.startswith("profiler."),  # autograd's own bookkeeping, many times an op
         arguments=tuple(a.name for a in schema.arguments),
@@ -120,20 +140,27 @@ def _composite(func: Any) -> bool:
 
 def run(
     plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], remember: bool, assumed: Assumed
-) -> tuple[Seen, list[torch.Tensor], Any, list[torch.Tensor]]:
+) -> tuple[Seen, list[torch.Tensor], Any, list[torch.Tensor], bool]:
     """Run an op.
 
     Where real tensors meet meta ones, the real ones are moved over; among themselves they are computed.
 
     Returns:
-        The facts of the call, its input tensors, its result, and the tensors in the result.
+        The facts of the call, its input tensors, its result, the tensors in the result, and whether these were just
+        made from memory.
     """
     tensors: list[torch.Tensor] = []
-    signature = (func, _signature(args, tensors), _signature(kwargs, tensors))
-    seen = _memory.get(signature) if remember else None
+    signature = _signature(args, kwargs, tensors)
+    seen = plan.memory.get(signature) if remember else None
     if seen is not None:
-        outputs = [_empty(spec) for spec in seen.specs]
-        return seen, tensors, tuple(outputs) if seen.several else outputs[0], outputs
+        if plan.remember == "facts":
+            result = func(*args, **kwargs) if plan.nature == "view" else args[0]
+            return seen, tensors, result, [result], False
+        if not seen.several:
+            made = _empty(seen.specs[0])
+            return seen, tensors, made, [made], True
+        all_made = tuple([None if spec is None else _empty(spec) for spec in seen.specs])
+        return seen, tensors, all_made, [t for t in all_made if t is not None], True
     given = args
     meta = any(t.is_meta for t in tensors)
     real = not all(t.is_meta for t in tensors)
@@ -159,9 +186,9 @@ def run(
         assumed.follow(plan.name, given, outputs[0])
         remember = False
     seen = _seen(plan, args, kwargs, tensors, result, outputs)
-    if remember and plan.remember and len(_memory) < _LIMIT and _repeatable(tensors, result, outputs):
-        _memory[signature] = seen
-    return seen, tensors, result, outputs
+    if remember and len(plan.memory) < _LIMIT and _repeatable(plan, args, kwargs, tensors, result, outputs):
+        plan.memory[signature] = seen
+    return seen, tensors, result, outputs, False
 
 
 def _grows(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> bool:
@@ -206,39 +233,55 @@ def _placed(
 def register_shape(name: str, shape: Callable[..., Any]) -> None:
     """Say how the outputs of an op look; a second call for the same op replaces the first."""
     SHAPES[name] = shape
-    for signature in [s for s in _memory if plan_of(s[0]).name == name]:
-        del _memory[signature]
+    for plan in _plans.values():
+        if plan.name == name:
+            plan.memory.clear()
 
 
 def is_plain(value: Any) -> bool:
     """Whether a value is plain data, and no tensor or object of torch."""
+    if type(value) in _NUMBERS:
+        return True
     if isinstance(value, (list, tuple)):
-        return all(is_plain(item) for item in value)
-    return value is None or isinstance(value, (bool, int, float, str))
+        return _NUMBERS.issuperset(map(type, value)) or all(is_plain(item) for item in value)
+    return isinstance(value, (bool, int, float, str))
 
 
 def plain(value: Any) -> Any:
     """Turn lists into tuples, so that a record can be frozen."""
-    return tuple(plain(item) for item in value) if isinstance(value, (list, tuple)) else value
+    if not isinstance(value, (list, tuple)):
+        return value
+    return tuple(value) if _NUMBERS.issuperset(map(type, value)) else tuple([plain(item) for item in value])
 
 
-def _signature(value: Any, tensors: list[torch.Tensor]) -> Any:
-    """Make a hashable key of nested arguments, collecting the tensors in order."""
+def _signature(args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> tuple[Any, ...]:
+    """Make a hashable key of an op's arguments, collecting the tensors in order."""
+    parts = [_part(value, tensors) for value in args]
+    for key in sorted(kwargs):
+        parts.append(key)
+        parts.append(_part(kwargs[key], tensors))
+    return tuple(parts)
+
+
+def _part(value: Any, tensors: list[torch.Tensor]) -> Any:
     kind = type(value)
     if kind in _PLAIN_TYPES or isinstance(value, torch.Tensor):
         if value.layout is not torch.strided or value.is_nested:
             raise Refusal(f"takes a {_layout(value)} tensor; only dense ones can be counted: {DENSE[value.is_nested]}")
         tensors.append(value)
-        return (value.shape, value.stride(), value.dtype, value.device.type)
+        return value.shape, value.stride(), value.dtype, value.is_meta or value.device.type
+    if kind in _ATOMS:
+        return kind, value  # 1, 1.0 and True are different arguments
     if kind is tuple or kind is list:
-        return tuple([_signature(item, tensors) for item in value])
+        kinds = tuple(map(type, value))
+        return (kinds, tuple(value)) if _ATOMS.issuperset(kinds) else tuple([_part(item, tensors) for item in value])
     if kind is dict:
-        return tuple([(key, _signature(value[key], tensors)) for key in sorted(value)])
+        return tuple([(key, _part(value[key], tensors)) for key in sorted(value)])
     try:
         hash(value)
     except TypeError:
         return object()  # equal to nothing, so never found again
-    return kind, value  # 1, 1.0 and True are different arguments
+    return kind, value
 
 
 def _layout(tensor: torch.Tensor) -> str:
@@ -260,7 +303,9 @@ def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
         return shape(*args, **kwargs)
     try:
         made = func(*args, **kwargs)
-        return made if plan.name != "aten.empty" or made.is_meta else made.zero_()  # the same in every run
+        return (
+            made if plan.name != "aten.empty" or made.is_meta or 0 in made.shape else made.zero_()
+        )  # the same in every run
     except (NotImplementedError, RuntimeError) as error:
         if _for_other_devices(error) and tensors_in((args, kwargs)):
             return func(*to_meta(args, numbers=True), **to_meta(kwargs, numbers=True))
@@ -289,19 +334,30 @@ def _by_rule(rule: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
         return None
 
 
-def _empty(spec: Spec) -> torch.Tensor:
+def _empty(spec: Any) -> torch.Tensor:
     shape, strides, dtype = spec
-    return torch.empty_strided(shape, strides, dtype=dtype, device="meta")
+    return torch.empty_strided(shape, strides, dtype=dtype, device=_META)
 
 
-def _repeatable(tensors: list[torch.Tensor], result: Any, outputs: list[torch.Tensor]) -> bool:
-    """Whether the outputs follow from the signature alone, and can be made again from their specs."""
-    whole = result is outputs[0] if len(outputs) == 1 else isinstance(result, tuple) and len(result) == len(outputs)
-    if not tensors or not whole:
-        return False  # without a tensor among its arguments an op may depend on torch's defaults
-    if not any(t.is_meta for t in tensors) or not all(t.is_meta for t in outputs):
+def _repeatable(
+    plan: Plan,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    tensors: list[torch.Tensor],
+    result: Any,
+    outputs: list[torch.Tensor],
+) -> bool:
+    """Whether what may be remembered of an op follows from the signature of this call alone."""
+    if not plan.remember or not all(type(t) in _PLAIN_TYPES and not t.is_complex() for t in (*tensors, *outputs)):
+        return False
+    if plan.remember == "facts":
+        whole = result is outputs[0] if plan.nature == "view" else result is args[0]
+        return whole and all(t.is_meta for t in tensors)
+    if not any(t.is_meta for t in tensors or outputs) or not all(t.is_meta for t in outputs):
         return False  # what real tensors make depends on their values
-    if not all(type(t) in _PLAIN_TYPES and not t.is_complex() for t in (*tensors, *outputs)):
+    if not tensors and (kwargs.get("dtype") is None or kwargs.get("device") is None):
+        return False  # it depends on torch's defaults
+    if not outputs or not (result is outputs[0] or _without_some(result)):
         return False
     before = {t.untyped_storage()._cdata for t in tensors}
     after = {t.untyped_storage()._cdata for t in outputs}
@@ -329,10 +385,24 @@ def _seen(
     attributes += (("without", without),) if without else ()
     if any(t.is_complex() for t in tensors):
         attributes += (("complex", True),)
+    slots = result if _without_some(result) else outputs
     return Seen(
-        specs=tuple((tuple(t.shape), t.stride(), t.dtype) for t in outputs),
+        specs=tuple(None if t is None else (tuple(t.shape), t.stride(), t.dtype) for t in slots),
+        made=tuple(_made(t) for t in outputs),
         several=not isinstance(result, torch.Tensor),
         input_shapes=tuple(tuple(t.shape) for t in tensors),
         output_shapes=tuple(tuple(t.shape) for t in outputs),
         attributes=attributes,
     )
+
+
+def _without_some(result: Any) -> bool:
+    """Whether these are tensors of which some were not asked for, as by `output_mask`."""
+    return isinstance(result, tuple) and all(t is None or isinstance(t, torch.Tensor) for t in result)
+
+
+def _made(tensor: torch.Tensor) -> tuple[int, int]:
+    """The elements and bytes of the storage of a tensor made from its spec."""
+    size, strides = tensor.shape, tensor.stride()
+    numel = 0 if 0 in size else 1 + sum((n - 1) * step for n, step in zip(size, strides, strict=True))
+    return numel, numel * tensor.element_size()

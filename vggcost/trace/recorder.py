@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -64,15 +65,10 @@ class _Storage:
     ref: Any = None
 
 
-def sequence_number() -> int:
-    """Return the number of the autograd node that was just made. Private in torch, hence only here."""
-    return torch.autograd._get_sequence_nr() - 1  # type: ignore[attr-defined]
-
-
-def backward_node() -> int | None:
-    """Return the number of the autograd node that runs now; None outside the backward pass."""
-    node = torch._C._current_autograd_node()
-    return None if node is None else node._sequence_nr()
+_current_node = torch._C._current_autograd_node
+"""The autograd node that runs now; None outside the backward pass. Private in torch, as is the next."""
+_next_node = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
+"""The number that the next autograd node will get."""
 
 
 @dataclass
@@ -127,9 +123,16 @@ class Recorder:
 
     def register(self, tensor: torch.Tensor, role: str, keep: bool = True) -> int:
         """Note a tensor that existed before the run, and keep it alive unless the run may free it."""
-        if keep:
-            self._kept.append(tensor)
-        return self._storage(tensor, OUTSIDE, role)
+        if not keep:
+            return self._storage(tensor, OUTSIDE, role)
+        self._kept.append(tensor)
+        storage = tensor.untyped_storage()
+        position = self._ids.get(storage._cdata)
+        if position is None:
+            position = self._ids[storage._cdata] = len(self.storages)
+            nbytes = storage.nbytes()
+            self.storages.append(_Storage(OUTSIDE, role, nbytes // tensor.element_size(), nbytes, len(self.ops)))
+        return position
 
     def mark(self, tensor: torch.Tensor, role: str, path: str) -> None:
         """Say what a tensor of the run turned out to be: a gradient, a state of the optimizer."""
@@ -148,6 +151,16 @@ class Recorder:
         nbytes = storage.nbytes()
         record = _Storage(module, role, nbytes // tensor.element_size(), nbytes, len(self.ops))
         self._ids[key] = position
+        record.ref = weakref.ref(storage, self._death(key, record))
+        self.storages.append(record)
+        return position
+
+    def _fresh(self, tensor: torch.Tensor, module: int, role: str, numel: int, nbytes: int) -> int:
+        """Note the storage of a tensor that was just made from memory, of these elements and bytes."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        position = self._ids[key] = len(self.storages)
+        record = _Storage(module, role, numel, nbytes, len(self.ops))
         record.ref = weakref.ref(storage, self._death(key, record))
         self.storages.append(record)
         return position
@@ -172,6 +185,10 @@ class Recorder:
 
     def enter(self, module: nn.Module, args: Any) -> None:
         """Hook: a module's forward begins."""
+        with torch._C.DisableTorchFunction():  # or each shape that is read is a call of a function of torch
+            self._enter(module, args)
+
+    def _enter(self, module: nn.Module, args: Any) -> None:
         self._outer.append(self.function)
         self.function = None
         if self._muted:
@@ -182,21 +199,24 @@ class Recorder:
             base = self.calls[parent].path if parent != OUTSIDE else ""
             paths = [f"{base}.<{type(module).__name__}>".lstrip(".")]
         path = paths[0]
-        if path in self._first and backward_node() is not None:  # recomputed: the work is the first call's
+        if path in self._first and _current_node() is not None:  # recomputed: the work is the first call's
             self._stack.append(self._first[path])
             return
         if parent != OUTSIDE:
             self.calls[parent].children += 1
-        self._count[path] = self._count.get(path, 0) + 1
-        shapes = tuple(tuple(t.shape) for t in tensors_in(args))
-        kind, attributes = _kind(module), _attributes(module)
-        call = _Call(path, kind, self._count[path], tuple(paths[1:]), parent, attributes, shapes)
+        count = self._count[path] = self._count.get(path, 0) + 1
+        shapes = tuple([tuple(t.shape) for t in tensors_in(args)])
+        call = _Call(path, _kind(module), count, tuple(paths[1:]), parent, _attributes(module), shapes)
         self._first.setdefault(path, len(self.calls))
         self._stack.append(len(self.calls))
         self.calls.append(call)
 
     def leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
         """Hook: a module's forward ends; after an exception too, when torch leaves the keyword arguments out."""
+        with torch._C.DisableTorchFunction():
+            self._leave(rest)
+
+    def _leave(self, rest: tuple[Any, ...]) -> None:
         self.function = self._outer.pop()
         if self._muted:
             return
@@ -258,38 +278,42 @@ class Recorder:
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        seen, tensors, result, outputs = run(plan, func, args, kwargs, self.remember, self.assumed)
+        seen, tensors, result, outputs, fresh = run(plan, func, args, kwargs, self.remember, self.assumed)
         if self._muted:
             return result
         if self.scratch and plan.name in SCRATCH:
             now, nbytes = len(self.ops), SCRATCH[plan.name](*args)
             self.storages.append(_Storage(self._stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))
-        self._note(plan, seen, tensors, outputs)
+        self._note(plan, seen, tensors, outputs, fresh)
         return result
 
-    def _note(self, plan: Plan, seen: Seen, tensors: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
-        node = backward_node()
+    def _note(
+        self, plan: Plan, seen: Seen, tensors: list[torch.Tensor], outputs: list[torch.Tensor], fresh: bool
+    ) -> None:
+        node = _current_node()
         position, function = self._stack[-1], OUTSIDE
         if self.optimizing:
             phase = "optimizer"
         elif node is None or len(self._stack) > 1:
             phase = "forward" if node is None else "recompute"
-            function = self._position(plan)
-            self._owner.setdefault(sequence_number(), (position, function))
+            function = self._position(plan) if self.function is not None else OUTSIDE
+            self._owner.setdefault(_next_node() - 1, (position, function))
         else:
             phase = "backward"
-            position, function = self._owner.get(node, (OUTSIDE, OUTSIDE))
-        ids = self._ids
-        inputs = tuple(
-            ids[key] if (key := t.untyped_storage()._cdata) in ids else self._storage(t, position, "buffer")
-            for t in tensors
-        )
+            position, function = self._owner.get(node._sequence_nr(), (OUTSIDE, OUTSIDE))
+        ids, storages = self._ids, []
+        for tensor in tensors:
+            known = ids.get(tensor.untyped_storage()._cdata)
+            storages.append(self._storage(tensor, position, "buffer") if known is None else known)
         role = "activation" if phase == "forward" else "temporary"
-        made = tuple(self._storage(t, position, role) for t in outputs)
+        if fresh:
+            made = [self._fresh(t, position, role, *size) for t, size in zip(outputs, seen.made, strict=True)]
+        else:
+            made = [self._storage(t, position, role) for t in outputs]
         self.ops.append(
             OpRecord(
                 plan.name, position, phase, plan.nature,
-                seen.input_shapes, seen.output_shapes, seen.attributes, inputs, made, function,
+                seen.input_shapes, seen.output_shapes, seen.attributes, tuple(storages), tuple(made), function,
             )
         )  # fmt: skip
 
@@ -335,8 +359,13 @@ def _kind(module: nn.Module) -> str:
     return type(module).__name__
 
 
+@cache
+def _constants(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
+
+
 def _attributes(module: nn.Module) -> tuple[tuple[str, Any], ...]:
     """Read what a layer of torch says of itself: kernel_size, stride, in_features and so on."""
-    names = getattr(type(module), "__constants__", ())
-    found = ((name, getattr(module, name, None)) for name in sorted(set(names)))
-    return tuple((name, plain(value)) for name, value in found if is_plain(value))
+    held, names = vars(module), tuple(getattr(type(module), "__constants__", ()))
+    found = [(name, held[name] if name in held else getattr(module, name, None)) for name in _constants(names)]
+    return tuple([(name, plain(value)) for name, value in found if is_plain(value)])

@@ -29,7 +29,7 @@ from vggcost.load.meta import SMALL
 from vggcost.records import Arguments, FilledRecord, InputRecord, ParamRecord, RunInfo, Trace
 from vggcost.trace.attention import Attention
 from vggcost.trace.borrow import borrowed, unwrapped
-from vggcost.trace.bounds import ASSUMABLE, Assumed, Constants, Unknowable
+from vggcost.trace.bounds import ASSUMABLE, Assumed, Unknowable
 from vggcost.trace.called import Called
 from vggcost.trace.custom import Refusal
 from vggcost.trace.explain import explain, unknowable
@@ -87,7 +87,7 @@ def trace_model(
         params = params_of(model)
         register(recorder, model, tensors)
         model.train(training)
-        with watched(recorder, training), attention, Called(recorder, attention):
+        with watched(recorder, training, attention), attention:
             output = model(*passed.args, **passed.kwargs)
             if training:
                 loss = train(recorder, output)
@@ -120,18 +120,21 @@ def ready(model: nn.Module) -> nn.Module:
         TraceError: it has parameters without a shape, modules of TorchScript, or a module inside itself.
     """
     model = unwrapped(model)
-    scripted = [path for path, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
-    if scripted:
-        raise TraceError(
-            f"{scripted[0] or 'the model'} is a module of TorchScript, which does not show its layers; give the Python "
-            "module that it was made of, or export that with torch.export (./model.pt2)"
-        )
-    lazy = [path for path, p in model.named_parameters() if isinstance(p, nn.UninitializedParameter)]
-    if lazy:
-        raise TraceError(
-            f"{lazy[0]} is a lazy parameter without a shape; give its layer the size, or run the model once on real data"
-        )
-    inside = _inside_itself(model, "", [], set())
+    modules, edges = 0, 0
+    for path, module in model.named_modules():
+        modules, edges = modules + 1, edges + len(module._modules) - list(module._modules.values()).count(None)
+        if isinstance(module, torch.jit.ScriptModule):
+            raise TraceError(
+                f"{path or 'the model'} is a module of TorchScript, which does not show its layers; give the Python "
+                "module that it was made of, or export that with torch.export (./model.pt2)"
+            )
+        for name, parameter in module._parameters.items():
+            if type(parameter) is nn.UninitializedParameter:
+                raise TraceError(
+                    f"{path}.{name}".lstrip(".") + " is a lazy parameter without a shape; give its layer the size, or "
+                    "run the model once on real data"
+                )
+    inside = _inside_itself(model, "", [], set()) if edges >= modules else ""  # a tree has one module more than edges
     if inside:
         raise TraceError(
             f"{inside} is a module around itself, so that torch cannot walk through the model; break the circle"
@@ -156,8 +159,7 @@ def _inside_itself(module: nn.Module, path: str, around: list[nn.Module], done: 
 def register(recorder: Recorder, model: nn.Module, inputs: list[torch.Tensor]) -> None:
     """Note what exists before a run."""
     for path, parameter in model.named_parameters():
-        recorder.register(parameter, "param")
-        recorder.mark(parameter, "param", path)
+        recorder.storages[recorder.register(parameter, "param")].name = path
     for buffer in model.buffers():
         recorder.register(buffer, "buffer")
     for tensor in inputs:
@@ -241,7 +243,7 @@ def trace_of(
 
 
 @contextmanager
-def watched(recorder: Recorder, training: bool) -> Iterator[None]:
+def watched(recorder: Recorder, training: bool, attention: Attention | None = None) -> Iterator[None]:
     """Feed a recorder with all that happens."""
     handles = [
         register_module_forward_pre_hook(recorder.enter),
@@ -255,8 +257,8 @@ def watched(recorder: Recorder, training: bool) -> Iterator[None]:
                 torch.set_grad_enabled(training),
                 saved,
                 recorder.mode(),
-                Constants(recorder.value_of),
                 HigherOrder(recorder),
+                Called(recorder, attention),
             ):
                 yield
     finally:
