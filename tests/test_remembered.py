@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -21,23 +21,24 @@ from vggcost.zoo import VARIANTS
 MODES = ("inference", "training")
 
 
-def traced(model: nn.Module, arguments: Arguments, mode: str, remember: bool = True) -> Trace:
+def traced(
+    model: nn.Module, arguments: Arguments, mode: str, remember: bool = True, assume: Mapping[str, int] | None = None
+) -> Trace:
     run = RunInfo("net", "net", (), "object", "", arguments.inputs, 1, mode)
-    return trace_model(model, run, arguments=arguments, remember=remember)
+    return trace_model(model, run, arguments=arguments, remember=remember, assume=assume or {})
 
 
 def check(spec: str) -> None:
-    loaded, _, arguments = prepared(
-        spec, None, 2, "inference", [], {}
-    )  # BatchNorm wants two images to train on one pixel
+    # two images: BatchNorm cannot be trained on one pixel
+    loaded, _, arguments = prepared(spec, None, 2, "inference", [], {})
     ran = 0
     for mode in MODES:
         try:
-            fresh = traced(loaded.model, arguments, mode, remember=False)
+            fresh = traced(loaded.model, arguments, mode, False, loaded.assume)
         except VggcostError:  # detection models cannot be trained without their targets
             continue
-        assert traced(loaded.model, arguments, mode) == fresh  # cold: as the models before left the memory
-        assert traced(loaded.model, arguments, mode) == fresh  # and with this model's own ops in it
+        assert traced(loaded.model, arguments, mode, True, loaded.assume) == fresh  # cold: as the models before left the memory
+        assert traced(loaded.model, arguments, mode, True, loaded.assume) == fresh  # and with this model's own ops in it
         ran += 1
     assert ran
 
