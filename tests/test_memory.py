@@ -565,3 +565,28 @@ def test_a_model_that_cannot_be_trained_says_so_in_its_memory_section() -> None:
     line = analyze(Argmax(), "4", saved=True).memory[-1]
     assert (line.bytes, line.elements) == (None, None)
     assert "cannot be trained" in line.note
+
+
+class Biased(nn.Module):
+    """Attention with a learned bias on its scores, as in BEiT and Swin."""
+
+    def __init__(self, width: int, tokens: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, width)
+        self.bias = nn.Parameter(torch.zeros(2, tokens, tokens))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        heads = self.project(x).unflatten(-1, (2, -1)).transpose(1, 2)
+        return F.scaled_dot_product_attention(heads, heads, heads, self.bias).transpose(1, 2).flatten(2)
+
+
+def test_a_learned_bias_of_the_scores_gets_its_gradient() -> None:
+    # torch's flash kernel for the CPU gives a mask none, so that torch takes the path of plain products there
+    for device, kernel in (("cpu", "math"), ("cuda", "efficient")):
+        report = memory(Biased(16, 6), "6x16", batch=3, device=device)
+        assert report.attention == (kernel,)
+        assert report.totals.gradient_bytes == 4 * (16 * 16 + 16 + 2 * 6 * 6)
+    table = analyze(Biased(16, 6), "6x16", batch=3, mode="training")
+    scores = 3 * 6 * 6 * 16
+    assert table.totals.macs == 3 * 6 * 16 * 16 + 2 * scores
+    assert table.totals.backward_macs == 2 * 2 * scores + 3 * 6 * 16 * 16  # the input needs no gradient

@@ -37,8 +37,12 @@ def check(spec: str) -> None:
             fresh = traced(loaded.model, arguments, mode, False, loaded.assume)
         except VggcostError:  # detection models cannot be trained without their targets
             continue
-        assert traced(loaded.model, arguments, mode, True, loaded.assume) == fresh  # cold: as the models before left the memory
-        assert traced(loaded.model, arguments, mode, True, loaded.assume) == fresh  # and with this model's own ops in it
+        assert (
+            traced(loaded.model, arguments, mode, True, loaded.assume) == fresh
+        )  # cold: as the models before left the memory
+        assert (
+            traced(loaded.model, arguments, mode, True, loaded.assume) == fresh
+        )  # and with this model's own ops in it
         ran += 1
     assert ran
 

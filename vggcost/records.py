@@ -7,7 +7,7 @@ checked is made from it, with no model and no torch.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vggcost.arguments import Arguments, FilledRecord, InputRecord, Shape
 
@@ -46,8 +46,7 @@ Extent = int | tuple[int, ...] | None
 """A length in input pixels: one int when all axes agree, one per axis otherwise, None: no map."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleRecord:
+class ModuleRecord(NamedTuple):
     """One call of one module.
 
     `parent` and `children` are positions in `Trace.modules` (-1: none). `outputs` are positions in
@@ -66,8 +65,7 @@ class ModuleRecord:
     attributes: tuple[tuple[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionRecord:
+class FunctionRecord(NamedTuple):
     """One call of a public function of torch, which dispatched one or more ops.
 
     `words` are its arguments that are text: the equation of `einsum`, the padding `same`.
@@ -78,8 +76,7 @@ class FunctionRecord:
     words: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class OpRecord:
+class OpRecord(NamedTuple):
     """One op as torch dispatched it.
 
     `module` is a position in `Trace.modules`; `nature` is what torch's own schema says of the op:
@@ -119,8 +116,7 @@ class ParamRecord:
     trainable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StorageRecord:
+class StorageRecord(NamedTuple):
     """One block of memory.
 
     `module` is the call that made it (-1: before the run), `saved_by` the call whose op autograd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 from vggcost.cost.functions import NOTHING, flops_of, function_of, rule_of
 from vggcost.cost.macs import macs_of, working_of
@@ -105,7 +105,7 @@ def _layers(trace: Trace, convention: Convention) -> tuple[tuple[LayerCost, ...]
             saved[storage.saved_by] += storage.nbytes
     inputs = _input_storages(trace)
     fields = geometries(trace.ops, inputs)
-    worked: dict[Any, _Worked] = {}
+    worked: dict[Any, dict[str, Any]] = {}
     seen = set(inputs)
     distinct: list[int] = []
     rows = []
@@ -198,29 +198,13 @@ def _outputs(module: ModuleRecord, work: list[OpRecord], atomic: bool) -> tuple[
     return sum(prod(op.output_shapes[0]) for op in made), [op.outputs[0] for op in made]
 
 
-class _Worked(NamedTuple):
-    """What follows for a row from its ops and parameters."""
-
-    params: int
-    weights: int
-    biases: int
-    trainable: int
-    param_bytes: int
-    macs: int
-    flops: int
-    backward_macs: int
-    backward_flops: int
-    conv_activations: int
-    working: str
-
-
 def _row(
     module: ModuleRecord,
     ops: list[OpRecord],
     params: list[ParamRecord],
     convention: Convention,
     functions: tuple[FunctionRecord, ...],
-    worked: dict[Any, _Worked],
+    worked: dict[Any, dict[str, Any]],
     activations: int = 0,
     activation_bytes: int = 0,
     saved_bytes: int = 0,
@@ -241,7 +225,7 @@ def _row(
         receptive_field=receptive_field,
         jump=jump,
         attributes=module.attributes,
-        **worked[key]._asdict(),
+        **worked[key],
     )
 
 
@@ -270,7 +254,8 @@ def _work(
     params: list[ParamRecord],
     convention: Convention,
     functions: tuple[FunctionRecord, ...],
-) -> _Worked:
+) -> dict[str, Any]:
+    """What follows for a row from its ops and parameters."""
     macs = backward_macs = conv_activations = 0
     products = []
     whole = layer_priced(module, convention)
@@ -286,19 +271,19 @@ def _work(
                 conv_activations += prod(op.output_shapes[0])
     count = sum(prod(p.shape) for p in params)
     biases = sum(prod(p.shape) for p in params if _is_bias(p.paths[0]))
-    return _Worked(
-        params=count,
-        weights=count - biases,
-        biases=biases,
-        trainable=sum(prod(p.shape) for p in params if p.trainable),
-        param_bytes=sum(p.nbytes for p in params),
-        macs=macs,
-        flops=flops[0],
-        backward_macs=backward_macs,
-        backward_flops=flops[1],
-        conv_activations=conv_activations,
-        working=_working(params, products, macs),
-    )
+    return {
+        "params": count,
+        "weights": count - biases,
+        "biases": biases,
+        "trainable": sum(prod(p.shape) for p in params if p.trainable),
+        "param_bytes": sum(p.nbytes for p in params),
+        "macs": macs,
+        "flops": flops[0],
+        "backward_macs": backward_macs,
+        "backward_flops": flops[1],
+        "conv_activations": conv_activations,
+        "working": _working(params, products, macs),
+    }
 
 
 def _is_bias(path: str) -> bool:

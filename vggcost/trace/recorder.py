@@ -97,7 +97,8 @@ class Recorder:
         self._kept: list[Any] = []
         self._muted = False
         self._paths: dict[int, list[str]] = {}
-        for path, module in self.model.named_modules(remove_duplicate=False):
+        self.modules = list(self.model.named_modules(remove_duplicate=False))
+        for path, module in self.modules:
             self._paths.setdefault(id(module), []).append(path)
 
     def assume(self, op: str, text: str) -> None:

@@ -84,8 +84,8 @@ def trace_model(
     kind = getattr(torch, dtype) if dtype else None
     with borrowed(model, kind, real=real), explained(model, run, arguments, recorder):
         passed, tensors = made(arguments, real)
-        params = params_of(model)
-        register(recorder, model, tensors)
+        params = params_of(recorder)
+        register(recorder, tensors)
         model.train(training)
         with watched(recorder, training, attention), attention:
             output = model(*passed.args, **passed.kwargs)
@@ -156,14 +156,23 @@ def _inside_itself(module: nn.Module, path: str, around: list[nn.Module], done: 
     return next((found for found in children if found), "")
 
 
-def register(recorder: Recorder, model: nn.Module, inputs: list[torch.Tensor]) -> None:
+def register(recorder: Recorder, inputs: list[torch.Tensor]) -> None:
     """Note what exists before a run."""
-    for path, parameter in model.named_parameters():
-        recorder.storages[recorder.register(parameter, "param")].name = path
-    for buffer in model.buffers():
+    for path, parameter in tensors_of(recorder, "_parameters"):
+        record = recorder.storages[recorder.register(parameter, "param")]
+        record.name = record.name or path
+    for _, buffer in tensors_of(recorder, "_buffers"):
         recorder.register(buffer, "buffer")
     for tensor in inputs:
         recorder.register(tensor, "input")
+
+
+def tensors_of(recorder: Recorder, kind: str) -> Iterator[tuple[str, torch.Tensor]]:
+    """List the parameters or the buffers of a model by all their paths, a tied one once for each."""
+    for path, module in recorder.modules:
+        for name, tensor in getattr(module, kind).items():
+            if tensor is not None:
+                yield f"{path}.{name}" if path else name, tensor
 
 
 def made(arguments: Arguments, real: bool = False) -> tuple[Arguments, list[torch.Tensor]]:
@@ -215,7 +224,7 @@ def explained(model: nn.Module, run: RunInfo, arguments: Arguments, recorder: Re
     except Unknowable as stop:
         until = recorder.calls[-1].path if recorder is not None and recorder.calls else ""
         error = Stopped(unknowable(stop, model, run.title, until))
-        error.trace = trace_of(recorder, params_of(model), run) if recorder is not None else None
+        error.trace = trace_of(recorder, params_of(recorder), run) if recorder is not None else None
         raise error from stop
     except BaseException as error:  # sys.exit() too
         if not isinstance(error, Refusal) and _is_ours(error):
@@ -308,11 +317,11 @@ def train(recorder: Recorder, output: Any, criterion: Callable[[Any], torch.Tens
     return name
 
 
-def params_of(model: nn.Module) -> tuple[ParamRecord, ...]:
+def params_of(recorder: Recorder) -> tuple[ParamRecord, ...]:
     """Describe the parameters, each once."""
     paths: dict[int, list[str]] = {}
-    found: dict[int, nn.Parameter] = {}
-    for path, parameter in model.named_parameters(remove_duplicate=False):
+    found: dict[int, torch.Tensor] = {}
+    for path, parameter in tensors_of(recorder, "_parameters"):
         paths.setdefault(id(parameter), []).append(path)
         found[id(parameter)] = parameter
     return tuple(

@@ -125,7 +125,7 @@ def trace_step(
     limits = checked(assume)
     recorder, loss = None, ""
     with borrowed(model, dtype, step.freeze), explained(model, run, arguments):
-        params = params_of(model)
+        params = params_of(Recorder(model))
         names = {id(p): path for path, p in model.named_parameters()}
         trained = [p for p in model.parameters() if p.requires_grad]
         if not trained:
@@ -135,7 +135,7 @@ def trace_step(
         attention = Attention(step.attention, step.device)
         for _ in range(2):
             recorder = Recorder(model, remember, scratch=step.device == "cpu", assumed=Assumed(limits))
-            register(recorder, model, tensors)
+            register(recorder, tensors)
             _note_states(recorder, optimizer, names)
             for parameter in trained:
                 if parameter.grad is not None:
