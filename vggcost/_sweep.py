@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,7 @@ def sweep(
     import pandas as pd
 
     names = models_of([patterns] if isinstance(patterns, str) else patterns)
-    jobs = jobs_of(names, inputs, batches, modes, convention=convention, dtype=dtype, options=_plain(options))
+    jobs = jobs_of(names, inputs, batches, modes, convention=convention, dtype=dtype, options=options)
     limits = Limits(timeout, memory, os.getcwd())
     with Store(output) as store:
         run_jobs(
@@ -71,7 +71,3 @@ def sweep(
             retry=retry,
         )  # fmt: skip
         return pd.DataFrame([store.get(job.key) for job in jobs])
-
-
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(options)

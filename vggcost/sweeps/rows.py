@@ -52,6 +52,7 @@ _KEY = tuple(COLUMNS)[:9]
 _TOTALS = (
     "params trainable param_bytes macs flops backward_macs backward_flops activations activation_bytes saved_bytes"
 ).split()
+_EMPTY: Row = {name: "" if kind is str else None for name, kind in COLUMNS.items()}
 _TRAINING = ("backward_macs", "backward_flops", "saved_bytes")
 
 
@@ -62,7 +63,7 @@ def key_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def failed(job: Job, status: str, reason: str) -> Row:
     """Make the row of a model that did not run: `failed`, `timeout`, `memory` or `crashed`, and why in one line."""
-    return {**dict.fromkeys(COLUMNS), **asdict(job), "status": status, "reason": " ".join(reason.split())}
+    return {**_EMPTY, **asdict(job), "status": status, "reason": " ".join(reason.split())}
 
 
 def measured(job: Job, table: CostTable, build_seconds: float, trace_seconds: float) -> Row:
@@ -72,10 +73,9 @@ def measured(job: Job, table: CostTable, build_seconds: float, trace_seconds: fl
         totals |= dict.fromkeys(_TRAINING)
     coverage = table.coverage
     return {
-        **dict.fromkeys(COLUMNS),
+        **_EMPTY,
         **asdict(job),
         "status": "ok",
-        "reason": "",
         "title": table.run.title,
         "shapes": ", ".join("x".join(map(str, record.shape)) for record in table.run.inputs),
         "weight_layers": table.weight_layers,

@@ -53,13 +53,17 @@ def _checked(row: Any) -> Row:
         raise ValueError("not the columns of a sweep")
     for name, kind in COLUMNS.items():
         value = row[name]
-        if isinstance(value, bool) or not (value is None or isinstance(value, kind) or (kind is float and type(value) is int)):
+        if isinstance(value, bool) or not (
+            value is None or isinstance(value, kind) or (kind is float and type(value) is int)
+        ):
             raise ValueError(f"{name} is {value!r}")
     return row
 
 
 def _parquet_rows(path: Path) -> list[Row]:
-    return [_checked({name: _int(value) for name, value in row.items()}) for row in _pyarrow().read_table(path).to_pylist()]
+    return [
+        _checked({name: _int(value) for name, value in row.items()}) for row in _pyarrow().read_table(path).to_pylist()
+    ]
 
 
 def _int(value: Any) -> Any:
@@ -161,7 +165,9 @@ class Store:
         try:
             file = open(self.journal, "ab")  # noqa: SIM115
         except OSError as error:
-            raise FileError(f"cannot write {self.journal}: {error.strerror or error}; choose another path with -o") from None
+            raise FileError(
+                f"cannot write {self.journal}: {error.strerror or error}; choose another path with -o"
+            ) from None
         _lock(file, self.path)
         size, text = self.journal.stat().st_size, self.journal.read_bytes()
         whole = text.rfind(b"\n") + 1

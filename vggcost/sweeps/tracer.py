@@ -18,7 +18,6 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from vggcost.errors import VggcostError, one_line
@@ -27,6 +26,8 @@ from vggcost.sweeps.jobs import Job
 from vggcost.sweeps.rows import Row, failed, measured
 
 __all__ = ["Tracer", "main", "may_fork"]
+
+_IDLE = 60.0  # seconds without a job after which it ends: a worker of a cluster lives on after a sweep
 
 
 class Tracer:
@@ -156,19 +157,17 @@ def _send(target: int, message: dict[str, Any]) -> None:
         data = data[os.write(target, data) :]
 
 
-def _lines(source: int) -> Callable[[], bytes]:
-    """Read a line at a time without a buffer that could hold more than it."""
-
-    def line() -> bytes:
-        found = b""
-        while not found.endswith(b"\n"):
-            part = os.read(source, 1)
-            if not part:
-                return b""
-            found += part
-        return found
-
-    return line
+def _line(source: int, idle: float | None = None) -> bytes:
+    """Read a line, and nothing after it; empty at the end, and where none begins for as long as `idle` seconds."""
+    if idle is not None and not select.select([source], [], [], idle)[0]:
+        return b""
+    found = b""
+    while not found.endswith(b"\n"):
+        part = os.read(source, 1)
+        if not part:
+            return b""
+        found += part
+    return found
 
 
 def _preload(model: str) -> None:
@@ -189,12 +188,13 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
         os.dup2(nothing, standard)
-    read, fork, own = _lines(requests), None, Tracer()
-    while line := read():
+    fork, own = None, Tracer()
+    idle = _IDLE if sys.platform != "win32" else None  # whose pipes cannot be waited for
+    while line := _line(requests, idle):
         job = Job(**json.loads(line))
-        _preload(job.model)
-        if fork is None and may_fork():
-            fork = _Fork([requests, replies])
+        if fork is None:
+            _preload(job.model)
+            fork = _Fork([requests, replies]) if may_fork() else None
         _send(replies, {"pid": fork.pid if fork is not None else os.getpid()})
         if fork is None:
             _send(replies, own.run(job))

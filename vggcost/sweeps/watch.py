@@ -73,12 +73,17 @@ class _Process:
                     self._said.put(line)
         self._said.put(b"")
 
-    def tell(self, job: Job) -> None:
+    def begin(self, job: Job) -> int:
+        """Give it a job, and return the process that works on it."""
         assert self._popen.stdin is not None
         try:
             self._popen.stdin.write(json.dumps(asdict(job)).encode() + b"\n")
         except OSError:
             raise _Gone from None
+        answer = self.hear(_START)
+        if answer is None:
+            raise _Gone
+        return int(answer["pid"])
 
     def hear(self, seconds: float) -> dict[str, Any] | None:
         """Return what it says next; None where that takes longer."""
@@ -117,24 +122,24 @@ def work(job: Job, limits: Limits) -> Row:
         job: what to run.
         limits: what it may take; beyond them the process that works on it is ended.
     """
-    process: _Process | None = getattr(_mine, "process", None)
-    if process is None or process.folder != limits.folder:
-        process = _mine.process = _Process(limits.folder)
-    try:
-        process.tell(job)
-        return _awaited(process, job, limits)
-    except _Gone:
-        _mine.process = None
-        return failed(job, "crashed", f"the process that traced it {process.end()}")
+    for attempt in range(2):
+        process: _Process | None = getattr(_mine, "process", None)
+        if process is None or process.folder != limits.folder:
+            process = _mine.process = _Process(limits.folder)
+        begun = False
+        try:
+            pid = process.begin(job)
+            begun = True
+            return _awaited(process, pid, job, limits)
+        except _Gone:
+            _mine.process, how = None, process.end()
+            if begun or attempt:  # one that left while it was idle had not begun
+                return failed(job, "crashed", f"the process that traced it {how}")
+    raise AssertionError("unreachable")
 
 
-def _awaited(process: _Process, job: Job, limits: Limits) -> Row:
-    begun = process.hear(_START)
-    if begun is None:
-        process.end()
-        raise _Gone
-    pid, ended = int(begun["pid"]), ""
-    deadline = time.monotonic() + limits.seconds
+def _awaited(process: _Process, pid: int, job: Job, limits: Limits) -> Row:
+    deadline, ended = time.monotonic() + limits.seconds, ""
     while True:
         answer = process.hear(_LOOK)
         if answer is not None:
