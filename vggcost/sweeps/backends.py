@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from vggcost.errors import OptionError, SweepError, one_line
@@ -13,6 +16,7 @@ from vggcost.sweeps.watch import Limits, work
 
 __all__ = ["BACKENDS", "Lost", "results"]
 
+_PATIENCE = 15.0  # seconds in which a scheduler must answer
 _MISSING = "{backend} needs {module}, which is not installed; pip install 'vggcost[sweep]'"
 
 
@@ -38,55 +42,65 @@ def results(jobs: Sequence[Job], limits: Limits, workers: int | None, backend: s
         raise OptionError(f"unknown backend {backend!r}; choose of: {', '.join(BACKENDS)}")
     joblib = _imported("joblib", backend)
     with ExitStack() as stack:
-        stack.enter_context(BACKENDS[backend](joblib, scheduler, stack))
-        count = workers if workers is not None else 1 if backend == "loky" else -1
-        run = joblib.Parallel(n_jobs=count, return_as="generator_unordered", batch_size=1)
+        way = BACKENDS[backend](scheduler, stack)
+        stack.enter_context(joblib.parallel_config(**way.config))
+        run = joblib.Parallel(n_jobs=workers or way.workers, return_as="generator_unordered", batch_size=1)
         try:
-            yield from run(joblib.delayed(work)(job, limits) for job in jobs)
+            yield from run(joblib.delayed(way.task)(job, limits) for job in jobs)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except Exception as error:  # a job always gives a row: this is the backend's
             raise Lost(one_line(error)) from error
 
 
-Context = AbstractContextManager[Any]
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How joblib runs jobs: its configuration, how many at once, and the function that runs one."""
+
+    config: dict[str, Any]
+    workers: int
+    task: Callable[[Job, Limits], Row] = work
 
 
-def _loky(joblib: Any, scheduler: str, stack: ExitStack) -> Context:
+def _loky(scheduler: str, stack: ExitStack) -> _Way:
     if scheduler:
         raise OptionError("--scheduler goes with --backend dask or ray; loky's workers are all here")
-    return joblib.parallel_config(backend="loky")  # type: ignore[no-any-return]
+    return _Way({"backend": "loky"}, 1)
 
 
-def _dask(joblib: Any, scheduler: str, stack: ExitStack) -> Context:
+def _dask(scheduler: str, stack: ExitStack) -> _Way:
     distributed = _imported("distributed", "dask")
     if not scheduler:
         raise OptionError("--backend dask needs --scheduler ADDRESS, such as tcp://127.0.0.1:8786")
     try:
-        client = stack.enter_context(distributed.Client(scheduler, timeout=15, set_as_default=False))
+        client = stack.enter_context(distributed.Client(scheduler, timeout=_PATIENCE, set_as_default=False))
     except Exception as error:
         raise SweepError(f"no scheduler of Dask answers at {scheduler}: {one_line(error)}") from error
-    if not client.scheduler_info()["workers"]:
+    if not client.scheduler_info(n_workers=-1)["workers"]:
         raise SweepError(f"the scheduler at {scheduler} has no workers; start some: dask worker {scheduler}")
-    return joblib.parallel_config(backend="dask", client=client)  # type: ignore[no-any-return]
+    return _Way({"backend": "dask", "client": client}, -1)
 
 
-def _ray(joblib: Any, scheduler: str, stack: ExitStack) -> Context:
+def _ray(scheduler: str, stack: ExitStack) -> _Way:
+    """Let joblib's threads wait for tasks of Ray: joblib's own backend for Ray cannot give results as they come."""
     ray = _imported("ray", "ray")
-    from ray.util.joblib import register_ray
-
+    place = f"at {scheduler}" if scheduler else "here"
     try:
-        ray.init(address=scheduler or "auto", log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
+        if (address := re.fullmatch(r"([^:/]+):(\d+)", scheduler)) is not None:  # Ray itself waits for minutes
+            socket.create_connection((address[1], int(address[2])), _PATIENCE).close()
+        ray.init(address=scheduler or "auto", log_to_driver=False, logging_level="ERROR")
     except Exception as error:
-        place = f"at {scheduler}" if scheduler else "here"
         raise SweepError(f"no cluster of Ray answers {place} (ray start --head): {one_line(error)}") from error
     stack.callback(ray.shutdown)
-    register_ray()
-    again = {"max_restarts": -1, "max_task_retries": -1}  # a job of a worker that went is run by its successor
-    return joblib.parallel_config(backend="ray", ray_remote_args=again)  # type: ignore[no-any-return]
+    remote = ray.remote(num_cpus=1, max_retries=3)(work)
+    return _Way(
+        {"backend": "threading"},
+        int(ray.cluster_resources()["CPU"]),
+        lambda job, limits: ray.get(remote.remote(job, limits)),
+    )
 
 
-BACKENDS: dict[str, Callable[[Any, str, ExitStack], Context]] = {"loky": _loky, "dask": _dask, "ray": _ray}
+BACKENDS: dict[str, Callable[[str, ExitStack], _Way]] = {"loky": _loky, "dask": _dask, "ray": _ray}
 """What puts joblib to work on a kind of cluster."""
 
 
