@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from vggcost.errors import OptionError, SweepError, one_line
 from vggcost.sweeps.jobs import Job
 from vggcost.sweeps.rows import Row
-from vggcost.sweeps.watch import Limits, work
+from vggcost.sweeps.watch import Limits, work, work_for
 
 __all__ = ["BACKENDS", "Lost", "results"]
 
@@ -65,7 +67,7 @@ class _Way:
 def _loky(scheduler: str, stack: ExitStack) -> _Way:
     if scheduler:
         raise OptionError("--scheduler goes with --backend dask or ray; loky's workers are all here")
-    return _Way({"backend": "loky"}, 1)
+    return _Way({"backend": "loky"}, 1, partial(work_for, os.getpid()))
 
 
 def _dask(scheduler: str, stack: ExitStack) -> _Way:

@@ -43,7 +43,7 @@ class Tally:
         if self.lost:
             found.append(f"workers went {exact(self.lost)} times; what they had begun was run again")
         for reason, names in reasons(failed).items():
-            found.append(f"  {exact(len(names))} × {reason}: {_listed(list(dict.fromkeys(names)))}")
+            found.append(f"  {exact(len(names))} × {reason}: {_listed(sorted(set(names)))}")
         return found
 
 

@@ -21,7 +21,7 @@ from vggcost.sweeps.jobs import Job
 from vggcost.sweeps.rows import Row, failed
 from vggcost.units import human_bytes
 
-__all__ = ["Limits", "resident_bytes", "work"]
+__all__ = ["Limits", "resident_bytes", "work", "work_for"]
 
 _LOOK = 0.05  # seconds between two looks at the clock and the memory
 _START = 300.0  # seconds that python and the libraries may take to start
@@ -136,6 +136,20 @@ def work(job: Job, limits: Limits) -> Row:
             if begun or attempt:  # one that left while it was idle had not begun
                 return failed(job, "crashed", f"the process that traced it {how}")
     raise AssertionError("unreachable")
+
+
+def work_for(parent: int, job: Job, limits: Limits) -> Row:
+    """Do as `work` in a child of `parent`, and leave with it: an idle worker of loky would stay for minutes."""
+    if os.getppid() == parent and not getattr(_mine, "leaving", False):
+        _mine.leaving = True
+        threading.Thread(target=_leave_after, args=(parent,), daemon=True).start()
+    return work(job, limits)
+
+
+def _leave_after(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _awaited(process: _Process, pid: int, job: Job, limits: Limits) -> Row:
