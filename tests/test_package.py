@@ -82,6 +82,7 @@ def test_rooms_use_only_the_rooms_before_them(path: Path) -> None:
     if parts[0] == "cli":
         allowed |= {
             "cache",
+            "_sweep",
             "analyze",
             "_analyze",
             "_stack",

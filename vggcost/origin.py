@@ -55,7 +55,7 @@ def digest(data: bytes) -> str:
 
     Example:
         >>> digest(b"vgg")
-        'a4b3cd6e01a2fbd1cdb4ef2b3a12b7a8'
+        'f6a4b2e79dc30e65a154f8770d0416e8'
     """
     return blake2b(data, digest_size=16).hexdigest()
 

@@ -8,7 +8,14 @@ from typing import Any
 
 import rich_click as click
 
-from vggcost.cli.options import batch_option, convention_option, inputs_option, mode_option, template_option
+from vggcost.cli.options import (
+    batch_option,
+    cache_option,
+    convention_option,
+    inputs_option,
+    mode_option,
+    template_option,
+)
 from vggcost.cli.sources import is_saved, table_of
 from vggcost.zoo import FAMILIES
 from vggcost.zoo import family as members
@@ -35,6 +42,7 @@ _TEMPLATES = ("html", "latex")
 @click.option("--format", "format_", type=click.Choice(_FORMATS), help="Form of the comparison.  [default: table]")
 @click.option("--html", "as_html", is_flag=True, help="Short for --format html -o NAME.html.")
 @template_option
+@cache_option
 @click.option("-o", "--output", metavar="FILE", help="Where to write; - is standard output.  [default: -]")
 def compare(
     models: tuple[str, ...],
@@ -50,6 +58,7 @@ def compare(
     format_: str | None,
     as_html: bool,
     template_dir: str | None,
+    cached: bool,
     output: str | None,
 ) -> None:
     """Put MODELs side by side: names as for report, or tables saved as FILE.json (these need no torch)."""
@@ -70,7 +79,7 @@ def compare(
     chosen = list(COLUMNS) if columns == "all" else columns.split(",") if columns else DEFAULT_COLUMNS
     # A wrong column is found before anything is traced.
     side_by_side([], chosen, sort)
-    tables = [table_of(name, inputs, batch=batch, mode=mode, convention=convention) for name in names]
+    tables = [table_of(name, inputs, batch=batch, mode=mode, convention=convention, cached=cached) for name in names]
     result = side_by_side(tables, chosen, sort, baseline, allow_different_inputs)
     if inputs is None and not any(map(is_saved, names)):
         given = {
