@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import command, python
 from vggcost.cache import Cache, cache_of_user, own_code
+from vggcost.cli import main
 
 NET = """
 from torch import nn
@@ -27,6 +28,7 @@ def make():
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VGGCOST_CACHE", str(tmp_path / "kept"))
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "kept"
 
 
@@ -47,6 +49,17 @@ def params(folder: Path, *options: str, model: str = "./net.py:make") -> int:
     return int(json.loads(done.stdout)["totals"]["params"])
 
 
+class Done:
+    """What `vggcost` would print and exit with, run in this process, which has torch already."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str], *arguments: str) -> None:
+        capture.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        self.returncode = ended.value.code
+        self.stdout, self.stderr = capture.readouterr()
+
+
 def settle(folder: Path) -> None:
     """Make files look as old as those of a user usually are: one that changes while it is read is not kept."""
     for path in folder.rglob("*.py"):
@@ -58,11 +71,13 @@ def settle(folder: Path) -> None:
 
 @pytest.mark.parametrize("format_", ["table", "markdown", "csv", "json", "jsonl", "latex"])
 @pytest.mark.parametrize("model", ["vgg16", "googlenet"])
-def test_a_kept_answer_is_the_fresh_one_to_the_byte(kept: Path, tmp_path: Path, model: str, format_: str) -> None:
+def test_a_kept_answer_is_the_fresh_one_to_the_byte(
+    kept: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], model: str, format_: str
+) -> None:
     arguments = ("report", model, "--format", format_)
-    fresh = command(*arguments, "--no-cache", cwd=tmp_path)
+    fresh = Done(capfd, *arguments, "--no-cache")
     assert not entries(kept)
-    first, second = (command(*arguments, cwd=tmp_path) for _ in range(2))
+    first, second = (Done(capfd, *arguments) for _ in range(2))
     assert len(entries(kept)) == 1
     assert fresh.stdout == first.stdout == second.stdout
     assert fresh.stderr == first.stderr == second.stderr
@@ -70,12 +85,12 @@ def test_a_kept_answer_is_the_fresh_one_to_the_byte(kept: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("model", ["torchvision:fasterrcnn_resnet50_fpn", "torchvision:swin_t", "hf:gpt2"])
-def test_so_is_that_of_a_library(kept: Path, tmp_path: Path, model: str) -> None:
+def test_so_is_that_of_a_library(kept: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], model: str) -> None:
     pytest.importorskip({"torchvision": "torchvision", "hf": "transformers"}[model.partition(":")[0]])
     for format_ in ("json", "markdown"):
         arguments = ("report", model, "--format", format_, "--convention", "full", "--mode", "inference")
-        fresh = command(*arguments, "--no-cache", cwd=tmp_path)
-        found = {command(*arguments, cwd=tmp_path).stdout for _ in range(2)}
+        fresh = Done(capfd, *arguments, "--no-cache")
+        found = {Done(capfd, *arguments).stdout for _ in range(2)}
         assert found == {fresh.stdout}
     assert len(entries(kept)) == 1
 
@@ -89,13 +104,15 @@ def test_so_is_that_of_a_library(kept: Path, tmp_path: Path, model: str) -> None
         ("draw", "vgg16", "-o", "-"),
     ],
 )
-def test_other_commands_share_the_tables(kept: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    fresh = command(*arguments, "--no-cache", cwd=tmp_path)
+def test_other_commands_share_the_tables(
+    kept: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    fresh = Done(capfd, *arguments, "--no-cache")
     assert not entries(kept)
-    first, second = (command(*arguments, cwd=tmp_path) for _ in range(2))
+    first, second = (Done(capfd, *arguments) for _ in range(2))
     assert fresh.stdout == first.stdout == second.stdout
     assert fresh.stdout
-    assert command("report", "vgg16", cwd=tmp_path).returncode == 0
+    assert Done(capfd, "report", "vgg16").returncode == 0
     assert len(entries(kept)) == (1 if arguments[0] == "draw" else 2)
 
 
@@ -114,13 +131,15 @@ def test_a_kept_answer_needs_no_torch(kept: Path, tmp_path: Path) -> None:
 # Never an old figure
 
 
-def test_options_inputs_batches_and_modes_are_told_apart(kept: Path, tmp_path: Path) -> None:
+def test_options_inputs_batches_and_modes_are_told_apart(
+    kept: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     variations: list[tuple[str, ...]] = [
-        (), ("-b", "2"), ("-i", "3x256x256"), ("--mode", "training"), ("--convention", "full"), ("--dtype", "float16"),
+        (), ("-b", "2"), ("-i", "3x224x224"), ("--mode", "training"), ("--convention", "full"), ("--dtype", "float16"),
         ("-k", "classes=10"), ("--dense",),
     ]  # fmt: skip
     for _ in range(2):
-        outputs = {command("report", "vgg-a", "--format", "json", *words, cwd=tmp_path).stdout for words in variations}
+        outputs = {Done(capfd, "report", "vgg-a", "--format", "json", *words).stdout for words in variations}
         assert len(outputs) == len(variations)
     assert len(entries(kept)) == len(variations)
 
@@ -163,17 +182,19 @@ def test_a_file_that_is_changed_while_it_is_read_is_not_kept(kept: Path, net: Pa
     assert not entries(kept)
 
 
-def test_the_config_of_a_convention_belongs_to_the_answer(kept: Path, tmp_path: Path) -> None:
+def test_the_config_of_a_convention_belongs_to_the_answer(
+    kept: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     found = []
     for per_mac in (1, 2):
         text = f'[conventions.mine]\nsentence = "mine"\nflops_per_mac = {per_mac}\n'
         (tmp_path / "vggcost.toml").write_text(text, encoding="utf-8")
-        done = command("report", "vgg-a", "--convention", "mine", "--format", "json", cwd=tmp_path)
+        done = Done(capfd, "report", "vgg-a", "--convention", "mine", "--format", "json")
         found.append(json.loads(done.stdout)["totals"]["flops"])
     assert found[1] == 2 * found[0] > 0
 
 
-def test_a_config_file_is_known_by_what_is_in_it(kept: Path, tmp_path: Path) -> None:
+def test_a_config_file_is_known_by_what_is_in_it(kept: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("transformers")
     found = []
     for layers in (1, 2):
@@ -182,7 +203,7 @@ def test_a_config_file_is_known_by_what_is_in_it(kept: Path, tmp_path: Path) -> 
         )
         os.utime(tmp_path / "config.json", (time.time() - 60,) * 2)
         for _ in range(2):
-            done = command("report", "hf:./config.json", "--format", "json", cwd=tmp_path)
+            done = Done(capfd, "report", "hf:./config.json", "--format", "json")
             found.append(json.loads(done.stdout)["totals"]["params"])
     assert found[0] == found[1] < found[2] == found[3]
     assert len(entries(kept)) == 1
@@ -202,11 +223,11 @@ def test_a_change_of_vggcost_itself_is_seen(tmp_path: Path) -> None:
 
 
 def test_an_environment_that_a_library_reads_belongs_to_the_answer_but_is_not_written_down(
-    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for secret in ("hush", "hush-hush"):
         monkeypatch.setenv("HF_TOKEN", secret)
-        assert command("report", "vgg-a", cwd=tmp_path).returncode == 0
+        assert Done(capfd, "report", "vgg-a").returncode == 0
     assert len(entries(kept)) == 2
     assert all(b"hush" not in path.read_bytes() for path in entries(kept))
 
@@ -237,14 +258,14 @@ def test_errors_and_runs_on_real_tensors_are_not_kept(kept: Path, tmp_path: Path
     ],
 )
 def test_a_damaged_entry_is_traced_again_not_shown(
-    kept: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+    kept: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], damage: Callable[[bytes], bytes]
 ) -> None:
-    first = command("report", "vgg-a", "--format", "json", cwd=tmp_path)
+    first = Done(capfd, "report", "vgg-a", "--format", "json")
     (entry,) = entries(kept)
     whole = entry.read_bytes()
     entry.write_bytes(damage(whole))
     assert entry.read_bytes() != whole
-    again = command("report", "vgg-a", "--format", "json", cwd=tmp_path)
+    again = Done(capfd, "report", "vgg-a", "--format", "json")
     assert (again.returncode, again.stdout, again.stderr) == (0, first.stdout, "")
     assert entry.read_bytes() == whole
 
@@ -279,11 +300,12 @@ def test_it_is_bounded_and_what_was_used_last_stays(tmp_path: Path) -> None:
 
 
 def test_where_it_cannot_be_written_the_report_comes_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VGGCOST_CACHE", str(tmp_path / "file"))
-    done = command("report", "vgg-a", cwd=tmp_path)
+    done = Done(capfd, "report", "vgg-a")
     assert done.returncode == 0
     assert "132,863,336" in done.stdout
     assert done.stderr.startswith("vggcost: not kept for the next time: cannot make")
@@ -293,17 +315,17 @@ def test_where_it_cannot_be_written_the_report_comes_all_the_same(
 # The command
 
 
-def test_info_and_clear(kept: Path, tmp_path: Path) -> None:
-    assert command("cache", cwd=tmp_path).stdout == f"{kept}: 0 tables, 0 B of 244.14 MiB\n"
-    assert command("report", "vgg-a", cwd=tmp_path).returncode == 0
+def test_info_and_clear(kept: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert Done(capfd, "cache").stdout == f"{kept}: 0 tables, 0 B of 244.14 MiB\n"
+    assert Done(capfd, "report", "vgg-a").returncode == 0
     (kept / "tables" / "notes.txt").write_text("mine", encoding="utf-8")
-    assert "1 tables, " in command("cache", "info", cwd=tmp_path).stdout
-    done = command("cache", "clear", cwd=tmp_path)
+    assert "1 tables, " in Done(capfd, "cache", "info").stdout
+    done = Done(capfd, "cache", "clear")
     assert done.stdout.startswith(f"{kept}: 1 tables, ")
     assert done.stdout.endswith(" removed\n")
     assert not entries(kept)
     assert (kept / "tables" / "notes.txt").exists()  # which is not ours
-    assert command("cache", "burn", cwd=tmp_path).returncode == 2
+    assert Done(capfd, "cache", "burn").returncode == 2
 
 
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -187,9 +187,9 @@ def imported_files(package: str) -> list[str]:
     found = set()
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or name == "__main__":
+        if not isinstance(file, str) or not os.path.isabs(file) or name == "__main__":
             continue
         installed = file.startswith(tuple(not_own)) or {"site-packages", "dist-packages"} & set(Path(file).parts)
         if not installed or (package and name.partition(".")[0] == package):
-            found.add(os.path.abspath(file))
+            found.add(file)
     return sorted(found)
