@@ -137,20 +137,22 @@ def _cell(row: Row, name: str) -> str:
     return "–" if row[name] is None else _WRITE[_form(name)](row[name])
 
 
+_PLURAL = {"mode": "modes", "convention": "conventions", "batch": "batches", "versions": "versions"}
+
+
 def _lines(found: Many) -> list[str]:
     """Say what a reader must know: how many there are, what the marks mean, how they were run, what failed."""
-    lines = [f"{exact(len(found.rows))} rows; ◆ no other has less of both {FIGURES[found.x]} and {FIGURES[found.y]}"]
-    for name, word in (
-        ("mode", "modes"),
-        ("convention", "conventions"),
-        ("batch", "batches"),
-        ("versions", "versions"),
-    ):
-        values = list(dict.fromkeys(row[name] for row in found.rows))
-        alike = f"{name} {values[0]}" if name in ("convention", "batch") else str(values[0])
-        lines.append(alike if len(values) == 1 else f"{word} differ: {', '.join(map(str, values[:5]))}")
+    front = f"◆ none is at least as small in both {FIGURES[found.x]} and {FIGURES[found.y]}, and smaller in one"
+    alike, differ = [], []
+    for name in ("mode", "convention", "batch", "versions"):
+        values = list(dict.fromkeys(str(row[name]) for row in found.rows))
+        if len(values) > 1:
+            differ.append(f"{_PLURAL[name]} differ: {_listed(values)}")
+        else:
+            alike.append(values[0] if name in ("mode", "versions") else f"{name} {values[0]}")
+    lines = [f"{exact(len(found.rows))} rows; {front}", ", ".join(filter(None, alike)), *differ]
     lines += [f"{exact(len(names))} did not run: {reason} ({_listed(names)})" for reason, names in found.failed]
-    return lines
+    return list(filter(None, lines))
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -211,7 +213,7 @@ def _html(found: Many) -> str:
     chosen = set(found.front)
     crowd = [point for point in points if point.series not in chosen]
     x, y = FIGURES[found.x], FIGURES[found.y]
-    drawn = {"log_x": True, "log_y": found.y != "error"}
+    drawn: dict[str, Any] = {"log_x": True, "log_y": found.y != "error"}
     across, up = span(points, **drawn) if points else (None, None)
     places = {p.series: [round(across.place(p.x)), round(up.place(p.y))] for p in points} if across and up else {}
     data = {
