@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -177,6 +178,9 @@ def _preload(model: str) -> None:
         if name and name not in sys.modules:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # what was imported is here to stay: it is neither looked at again nor copied for a fork
+    gc.set_threshold(100_000, 20, 100)
 
 
 def main() -> None:
