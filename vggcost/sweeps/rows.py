@@ -63,7 +63,7 @@ def key_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def failed(job: Job, status: str, reason: str) -> Row:
     """Make the row of a model that did not run: `failed`, `timeout`, `memory` or `crashed`, and why in one line."""
-    return {**_EMPTY, **asdict(job), "status": status, "reason": " ".join(reason.split())}
+    return {**_EMPTY, **asdict(job), "status": status, "reason": _line(reason)}
 
 
 def measured(job: Job, table: CostTable, build_seconds: float, trace_seconds: float) -> Row:
@@ -76,15 +76,19 @@ def measured(job: Job, table: CostTable, build_seconds: float, trace_seconds: fl
         **_EMPTY,
         **asdict(job),
         "status": "ok",
-        "title": table.run.title,
+        "title": _line(table.run.title),
         "shapes": ", ".join("x".join(map(str, record.shape)) for record in table.run.inputs),
         "weight_layers": table.weight_layers,
         **totals,
         "rows": len(table.layers),
         "ops": sum(calls for part in (coverage.counted, coverage.free, coverage.unknown) for _, calls in part),
         "unknown": ", ".join(f"{op} {calls}" for op, calls in coverage.unknown),
-        "assumed": "; ".join(f"{item.op} {item.calls}: {item.text}" for item in coverage.assumed),
-        "note": table.run.note,
+        "assumed": _line("; ".join(f"{item.op} {item.calls}: {item.text}" for item in coverage.assumed)),
+        "note": _line(table.run.note),
         "build_seconds": round(build_seconds, 6),
         "trace_seconds": round(trace_seconds, 6),
     }
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())

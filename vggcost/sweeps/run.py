@@ -80,17 +80,17 @@ def run_jobs(
     told(tally)
     barren = 0
     while left := [job for job in jobs if job.key not in store]:
-        count = len(tally.new)
+        count, why = len(tally.new), "no results come"
         try:
             for row in results(left, limits, workers, backend, scheduler):
                 if store.add(row):
                     tally.new.append(row)
                     told(tally)
         except Lost as error:
-            tally.lost += 1
-            barren = barren + 1 if len(tally.new) == count else 0
-            if barren >= _ATTEMPTS:
-                raise SweepError(f"workers keep going: {error}; what was done is in {store.path}") from error
+            tally.lost, why = tally.lost + 1, f"workers keep going: {error}"
+        barren = barren + 1 if len(tally.new) == count else 0
+        if barren >= _ATTEMPTS:
+            raise SweepError(f"{why}; what was done is in {store.path}")
     return tally
 
 

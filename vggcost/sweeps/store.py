@@ -23,7 +23,7 @@ def _json_line(row: Row) -> str:
 
 
 def _json_rows(text: str) -> Iterator[Row]:
-    for line in text.splitlines():
+    for line in text.removesuffix("\n").split("\n"):  # splitlines() would split at signs inside of text
         yield _checked(json.loads(line))
 
 
@@ -156,7 +156,7 @@ class Store:
             _pyarrow()  # better now than after hours
         self.journal = Path(f"{path}.jsonl") if self._parquet else self.path
         self._line, _, first = _LINES[self.journal.suffix.lower()]
-        before = self.journal if self.journal.exists() else self.path
+        before = self.journal if self.journal.exists() and self.journal.stat().st_size else self.path
         rows = read_rows(before) if before.exists() else []
         self._rows = {key_of(row): row for row in rows}
         self._file = self._opened(first)
