@@ -18,6 +18,8 @@ from vggcost import CostTable, analyze
 ROOT = Path(__file__).parent.parent
 PUBLISHED = Path(__file__).parent / "published"
 
+os.environ["VGGCOST_CACHE"] = "off"  # what is tested is what runs now, here and in the processes that tests start
+
 # Every run tries the same examples: a red run can be repeated, and a slow machine does not fail one.
 settings.register_profile(
     "fixed", deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vggcost._memory import memory
     from vggcost._register import register_cost
     from vggcost._stack import compare_stack
+    from vggcost._sweep import sweep
     from vggcost._verify import verify
 
 __version__ = "0.1.0"
@@ -30,6 +31,7 @@ __all__ = [
     "compare_stack",
     "memory",
     "register_cost",
+    "sweep",
     "verify",
 ]
 
@@ -37,6 +39,7 @@ __all__ = [
 _LAZY = {
     "analyze": "vggcost._analyze",
     "compare_stack": "vggcost._stack",
+    "sweep": "vggcost._sweep",
     "memory": "vggcost._memory",
     "verify": "vggcost._verify",
     "register_cost": "vggcost._register",

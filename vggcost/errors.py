@@ -15,6 +15,7 @@ __all__ = [
     "InputError",
     "ModelError",
     "OptionError",
+    "SweepError",
     "TableError",
     "TemplateError",
     "TraceError",
@@ -67,6 +68,10 @@ class DocumentErrors(DocumentError):
     def __init__(self, messages: Sequence[str]) -> None:
         super().__init__("; ".join(messages))
         self.messages = list(messages)
+
+
+class SweepError(VggcostError):
+    """The machines of a sweep cannot be reached, or keep going away."""
 
 
 class TableError(VggcostError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import rich_click as click
 
-from vggcost.cli.options import batch_option, convention_option, inputs_option, mode_option
+from vggcost.cli.options import batch_option, cache_option, convention_option, inputs_option, mode_option
 from vggcost.errors import BaselineError
 from vggcost.records import CostTable
 
@@ -21,10 +21,19 @@ __all__ = ["diff"]
 @batch_option
 @mode_option
 @convention_option
+@cache_option
 @click.option("--format", "format_", type=click.Choice(("table", "markdown", "json")), default="table", help="Form.")
 @click.option("-o", "--output", metavar="FILE", default="-", help="Where to write; - is standard output.")
 def diff(
-    before: str, after: str, inputs: Any, batch: int, mode: str, convention: str, format_: str, output: str
+    before: str,
+    after: str,
+    inputs: Any,
+    batch: int,
+    mode: str,
+    convention: str,
+    cached: bool,
+    format_: str,
+    output: str,
 ) -> None:
     """Say which layers account for the difference from BEFORE to AFTER, largest first.
 
@@ -37,7 +46,7 @@ def diff(
     from vggcost.cli.sources import is_saved, table_of, tables_of
     from vggcost.report.difference import difference, render_difference, render_differences
 
-    options = {"batch": batch, "mode": mode, "convention": convention}
+    options: dict[str, Any] = {"batch": batch, "mode": mode, "convention": convention, "cached": cached}
     sides = [
         tables_of(name) if is_saved(name) else ({"": table_of(name, inputs, **options)}, False)
         for name in (before, after)

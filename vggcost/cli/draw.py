@@ -7,7 +7,7 @@ from typing import Any
 
 import rich_click as click
 
-from vggcost.cli.options import assume_option, batch_option, factory_options, inputs_option, mode_option
+from vggcost.cli.options import assume_option, batch_option, cache_option, factory_options, inputs_option, mode_option
 from vggcost.cli.sources import table_of
 from vggcost.errors import OptionError
 
@@ -21,6 +21,7 @@ __all__ = ["draw"]
 @batch_option
 @factory_options
 @mode_option
+@cache_option
 @click.option(
     "--cost", default="macs", show_default=True, metavar="COLUMN",
     help="What colour shows: params, macs, activation_bytes, or of --mode training saved_bytes.",
@@ -38,6 +39,7 @@ def draw(
     batch: int,
     options: tuple[str, ...],
     mode: str,
+    cached: bool,
     cost: str,
     output: str | None,
 ) -> None:
@@ -56,5 +58,5 @@ def draw(
         raise OptionError(f"cannot draw {target!r}; its name must end in .svg, .png or .pdf")
     if cost not in COSTS:
         raise OptionError(f"unknown cost {cost!r}{did_you_mean(cost, COSTS)}; choose one of: {', '.join(COSTS)}")
-    table = table_of(model, inputs, batch=batch, mode=mode, assume=assume, **read_options(options))
+    table = table_of(model, inputs, batch=batch, mode=mode, assume=assume, cached=cached, **read_options(options))
     write(target, picture(table, form, cost))

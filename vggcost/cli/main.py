@@ -27,6 +27,7 @@ _COMMANDS = {
     "train": "The bill of a whole training run.",
     "evaluate": "What testing an image costs: crops or densely.",
     "compare": "Several models side by side.",
+    "sweep": "Thousands of models, in one file.",
     "diff": "Which layers account for the difference between two models.",
     "lock": "Take what models cost now for the baseline.",
     "check": "Fail where a model costs more than the baseline and its limits allow.",
@@ -35,6 +36,7 @@ _COMMANDS = {
     "docs": "Tables and figures in documents: write them anew, or check them.",
     "verify": "Count a model again by independent ways.",
     "explain": "Which definition gives this number?",
+    "cache": "What is kept of earlier runs.",
     "models": "List the models of the zoo, torchvision, timm or transformers.",
 }
 

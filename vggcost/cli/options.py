@@ -13,6 +13,7 @@ import rich_click as click
 __all__ = [
     "assume_option",
     "batch_option",
+    "cache_option",
     "convention_option",
     "factory_options",
     "inputs_option",
@@ -91,6 +92,9 @@ def _assumed(stated: tuple[str, ...]) -> dict[str, int]:
 batch_option = click.option("-b", "--batch", type=int, default=1, show_default=True, help="Batch size N.")
 factory_options = click.option(
     "-k", "options", metavar="KEY=VALUE", multiple=True, help="Option of the model's factory; may be repeated."
+)
+cache_option = click.option(
+    "--no-cache", "cached", is_flag=True, flag_value=False, default=True, help="Trace anew, and keep nothing of it."
 )
 mode_option = click.option(
     "--mode", default="inference", show_default=True, help="inference, or training: forward, loss and backward."

@@ -12,6 +12,7 @@ import rich_click as click
 from vggcost.cli.options import (
     assume_option,
     batch_option,
+    cache_option,
     convention_option,
     factory_options,
     inputs_option,
@@ -55,6 +56,7 @@ _TEMPLATES = ("html", "markdown", "latex")
     "--charts", "with_charts", is_flag=True, help="With --format markdown -o FILE: the charts as SVG beside it, linked."
 )
 @template_option
+@cache_option
 @click.option("--strict", is_flag=True, help="Exit with status 1 if an op is unknown to the convention.")
 def report(
     model: str | None,
@@ -76,6 +78,7 @@ def report(
     saved: str | None,
     with_charts: bool,
     template_dir: str | None,
+    cached: bool,
     strict: bool,
 ) -> int:
     """Say what MODEL costs, layer by layer.
@@ -98,7 +101,8 @@ def report(
     if saved is not None:
         table = read_table(saved)
     else:
-        from vggcost._analyze import Said, run_once
+        from vggcost._analyze import Said
+        from vggcost.cli.cached import run_cached
 
         assert model is not None
         given = read_options((*options, "dense=true") if dense else options)
@@ -109,7 +113,7 @@ def report(
 
                 table, beside = page_of(model, inputs, said)
             else:
-                table = run_once(model, inputs, said)
+                table = run_cached(model, inputs, said, cached)
         except TraceError as error:
             if not partial or error.table is None:
                 raise

@@ -50,13 +50,24 @@ def _table(text: str, path: str) -> CostTable:
         raise TableError(f"{path}: {error}") from None
 
 
-def table_of(name: str, inputs: Any = None, **options: Any) -> CostTable:
+def table_of(
+    name: str,
+    inputs: Any = None,
+    *,
+    batch: int = 1,
+    mode: str = "inference",
+    convention: str = "torch",
+    assume: Mapping[str, int] | None = None,
+    cached: bool = False,
+    **options: Any,
+) -> CostTable:
     """Return the table of a model's name, or of a saved file (`-` or `*.json`), which needs no torch."""
     if is_saved(name):
         return read_table(name)
-    from vggcost import analyze
+    from vggcost._analyze import Said
+    from vggcost.cli.cached import run_cached
 
-    return analyze(name, inputs, saved=True, **options)
+    return run_cached(name, inputs, Said(batch, mode, convention, True, dict(assume or {}), options=options), cached)
 
 
 def is_saved(name: str) -> bool:

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from vggcost.report.axes import Axis, axis, number, width_of
 
-__all__ = ["MARKS", "Point", "pareto", "scatter"]
+__all__ = ["MARKS", "Point", "pareto", "scatter", "span"]
 
 _WIDE, _HIGH, _LEFT, _TOP, _BELOW, _RIGHT = 920, 400, 58, 14, 44, 12
 _LABELLED = 24
@@ -73,6 +73,7 @@ def scatter(
     best: bool = False,
     log_x: bool = False,
     log_y: bool = False,
+    crowd: Sequence[Point] = (),
 ) -> str:
     """Draw points with their names, none of which lies on another.
 
@@ -85,6 +86,7 @@ def scatter(
         best: whether the line of the best of each series is drawn.
         log_x: whether the horizontal axis is logarithmic.
         log_y: the same of the vertical one.
+        crowd: points behind them that are dots without names.
 
     Returns:
         An `<svg>` element without reference to any host; the same text every run. Empty without points.
@@ -94,8 +96,7 @@ def scatter(
     shown = [at for at in range(len(series)) if any(p.series == at for p in points)]
     legend = 20 * len(shown) if len(shown) > 1 or series[shown[0]] else 0
     top = _TOP + legend
-    across = axis([p.x for p in points], _LEFT, _LEFT + _WIDE, log=log_x)
-    up = axis([p.y for p in points], top + _HIGH, top, log=log_y, room=0.09)
+    across, up = span([*points, *crowd], top, log_x=log_x, log_y=log_y)
     lines = {at: pareto([p for p in points if p.series == at]) for at in shown} if best else {}
     chosen = {id(point) for line in lines.values() if len(line) > 1 for point in line}
     ordered = sorted(points, key=lambda p: (p.x, p.y, p.name))
@@ -109,6 +110,7 @@ def scatter(
         f"<desc>{escape(_described(lines, x, y, series))}</desc>",
         *_frame(across, up, top, x, y),
         *_legend(shown, series, lines),
+        *_dots(crowd, across, up),
         *(_disc(point, across, up, largest) for point in sorted(ordered, key=lambda p: -p.area) if point.area),
     ]
     for at, line in lines.items():
@@ -122,6 +124,19 @@ def scatter(
     for point, label in zip(ordered, labels, strict=True):
         parts.append(_point(point, label, across, up, id(point) in chosen or not best, x, y))
     return "\n".join([*parts, "</svg>"])
+
+
+def span(points: Sequence[Point], top: float = _TOP, *, log_x: bool = False, log_y: bool = False) -> tuple[Axis, Axis]:
+    """Return the two axes on which all points have a place, in a chart without a legend unless `top` says otherwise."""
+    across = axis([p.x for p in points], _LEFT, _LEFT + _WIDE, log=log_x)
+    return across, axis([p.y for p in points], top + _HIGH, top, log=log_y, room=0.09)
+
+
+def _dots(crowd: Sequence[Point], across: Axis, up: Axis) -> Iterable[str]:
+    """Draw a crowd as one path of round caps."""
+    if crowd:
+        steps = "".join(f"M{across.place(p.x):.0f} {up.place(p.y):.0f}h0" for p in crowd)
+        yield f'<path class="crowd" d="{steps}" fill="none" stroke="#777" stroke-width="5" stroke-linecap="round" stroke-opacity=".45"/>'
 
 
 def _described(lines: dict[int, list[Point]], x: str, y: str, series: Sequence[str]) -> str:
