@@ -40,21 +40,20 @@ _COMMANDS = {
 
 
 class _Lazy(click.RichGroup):
-    """A group whose commands are imported when they are called for."""
+    """A group whose commands are imported when they are run; a list of them shows the sentences above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> Any:
-        if name not in _COMMANDS:
-            return None
-        return getattr(import_module(f"vggcost.cli.{name}"), name)
+        return click.RichCommand(name, help=_COMMANDS[name]) if name in _COMMANDS else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in _COMMANDS:
+        name, *rest = args
+        if name not in _COMMANDS:
             known = ", ".join(_COMMANDS)
-            raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], _COMMANDS)}; commands: {known}")
-        return super().resolve_command(ctx, args)
+            raise click.UsageError(f"no command {name!r}{did_you_mean(name, _COMMANDS)}; commands: {known}")
+        return name, getattr(import_module(f"vggcost.cli.{name}"), name), rest
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
