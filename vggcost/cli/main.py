@@ -5,6 +5,9 @@ Whatever a user can put right is one line on stderr and exit status 2; a check t
 
 from __future__ import annotations
 
+import atexit
+import gc
+import os
 import sys
 from importlib import import_module
 from traceback import print_exc
@@ -17,7 +20,7 @@ from vggcost import __version__
 from vggcost.errors import VggcostError
 from vggcost.units import did_you_mean
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "program"]
 
 _COMMANDS = {
     "report": "What a model costs, layer by layer.",
@@ -65,6 +68,37 @@ def cli(traceback: bool) -> None:
     A model is built and run once on meta tensors (shapes without data): parameters, MACs, FLOPs and
     activation memory, layer by layer, exact, with the convention of every figure.
     """
+
+
+def program() -> None:
+    """Run the command line as a process of its own.
+
+    Such a process is short, so that Python's collector of garbage runs more rarely in it, and at its end torch is not
+    taken apart piece by piece, which takes as long and as much memory as much of its import. Whatever else is to be
+    done at the end (of temporary files, threads, other packages) has been done by then.
+    """
+    status = [1]
+    atexit.register(_leave, status)  # first registered, last called
+    gc.set_threshold(100_000)
+    try:
+        main()
+    except SystemExit as done:
+        status[0] = done.code if isinstance(done.code, int) else 0
+        raise
+
+
+def _leave(status: list[int]) -> None:
+    code = status[0]
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        pass
+    except OSError as error:
+        os.write(2, f"vggcost: cannot write: {error.strerror or error}\n".encode())
+        code = 2
+    os._exit(code)
 
 
 def main(arguments: list[str] | None = None) -> None:
