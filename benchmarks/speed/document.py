@@ -23,7 +23,7 @@ ABOUT = {
     "and runs VGG-16 on meta once, without torchvision and without counting. No result is taken from an earlier run.",
     "memory": "The most memory that a process holds (`ru_maxrss`), against a process that imports torch and ends.",
     "growth": "Time, and the most memory that Python allocates (`tracemalloc`), of a warm analysis or of one document "
-    "of it; the exponent k of size^k, fitted over the larger sizes. Blocks are of width 64 with 4 heads and 16 tokens.",
+    "of it, the least of some runs; the exponent k of size^k, fitted over the larger sizes. Blocks are of width 64 with 4 heads and 16 tokens.",
 }
 
 
@@ -55,7 +55,9 @@ def goals(part: dict[str, Any]) -> list[str]:
     rows = []
     for plain in part["rows"]:
         row = Row(**{key: value for key, value in plain.items() if key != "met"})
-        rows.append((row.what, row.goal, row.measured, {True: "met", False: "**not met**", None: ""}[row.met], row.note))
+        rows.append(
+            (row.what, row.goal, row.measured, {True: "met", False: "**not met**", None: ""}[row.met], row.note)
+        )
     return table(("", "goal", "measured", "", "of which"), rows)
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
-import statistics
 import sys
-import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.speed.measure import ROOT, Row, answer, exponent
+from benchmarks.speed.measure import ROOT, Row, alternating, answer, exponent
 
 MOST = 1.1
 BLOCKS = (12, 48, 96, 192, 384)
@@ -76,25 +74,18 @@ def draw(data: list[dict[str, Any]]) -> None:
 
 
 def measured(name: str, rounds: int) -> list[dict[str, float]]:
-    """Time each size, and weigh it in one run more, since weighing takes time."""
+    """Time the sizes in turn, several times, and weigh each in one run more, since weighing takes time."""
     warnings.simplefilter("ignore")
-    sizes = {"blocks": BLOCKS, "chain": CHAIN, "rows": ROWS}[SERIES[name][0]]
-    WAYS[name](sizes[0])()
+    ways = {size: WAYS[name](size) for size in {"blocks": BLOCKS, "chain": CHAIN, "rows": ROWS}[SERIES[name][0]]}
+    seconds = alternating({str(size): way for size, way in ways.items()}, rounds)
     points = []
-    for size in sizes:
-        way = WAYS[name](size)
-        seconds = []
-        for _ in range(rounds):
-            gc.collect()
-            start = time.perf_counter()
-            way()
-            seconds.append(time.perf_counter() - start)
+    for size, way in ways.items():
         gc.collect()
         tracemalloc.start()
         way()
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        points.append({"size": size, "seconds": statistics.median(seconds), "bytes": peak})
+        points.append({"size": size, "seconds": min(seconds[str(size)]), "bytes": peak})
     return points
 
 

@@ -25,7 +25,13 @@ def run(quick: bool) -> dict[str, Any]:
     peaks = {name: statistics.median(ran.rss for ran in runs) for name, runs in found.items()}
     alone = peaks.pop("import torch")
     rows = [
-        Row(f"`{name}`, against `import torch`", peak / alone, "", 1.3, note=f"{peak / MEGA:.0f} of {alone / MEGA:.0f} MB")
+        Row(
+            f"`{name}`, against `import torch`",
+            peak / alone,
+            "",
+            1.3,
+            note=f"{peak / MEGA:.0f} of {alone / MEGA:.0f} MB",
+        )
         for name, peak in peaks.items()
     ]
     for mode in ("inference", "training") if find_spec("transformers") else ():

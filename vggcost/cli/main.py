@@ -49,7 +49,7 @@ class _Lazy(click.RichGroup):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> Any:
-        return click.RichCommand(name, help=_COMMANDS[name]) if name in _COMMANDS else None
+        return click.RichCommand(name=name, help=_COMMANDS[name]) if name in _COMMANDS else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         name, *rest = args
