@@ -1,4 +1,4 @@
-"""docs/speed.md and docs/profiles.md, written from results.json; needs no torch."""
+"""docs/speed.md, docs/peers.md and docs/profiles.md, written from results.json; needs no torch."""
 
 from __future__ import annotations
 
@@ -29,13 +29,20 @@ ABOUT = {
 
 def write(results: dict[str, Any]) -> list[Path]:
     """Write the pages; return their paths."""
-    pages = {"speed.md": _speed(results), "profiles.md": _profiles(results)}
     paths = []
-    for name, text in pages.items():
+    for name, text in pages(results).items():
         path = ROOT / "docs" / name
         path.write_text(text, encoding="utf-8")
         paths.append(path)
     return paths
+
+
+def pages(results: dict[str, Any]) -> dict[str, str]:
+    """Return the pages by their names."""
+    from benchmarks import peers
+
+    found = {"speed.md": _speed(results), "profiles.md": _profiles(results)}
+    return {**found, "peers.md": peers.page(results["peers"])} if "peers" in results else found
 
 
 def made_on(part: dict[str, Any]) -> str:
@@ -58,7 +65,7 @@ def goals(part: dict[str, Any]) -> list[str]:
         rows.append(
             (row.what, row.goal, row.measured, {True: "met", False: "**not met**", None: ""}[row.met], row.note)
         )
-    return table(("", "goal", "measured", "", "of which"), rows)
+    return table(("", "goal", "measured", "", "what it is made of"), rows)
 
 
 def _speed(results: dict[str, Any]) -> str:
@@ -67,7 +74,7 @@ def _speed(results: dict[str, Any]) -> str:
     text = [
         "# What vggcost itself costs",
         "",
-        "Written by `make bench`, which measures all of this again (`make bench ONLY=tracing` one part of it).",
+        "Written by `make bench`, which measures all of this again (`make bench ONLY=tracing` one part of it, after `pip install '.[bench]'`).",
         f"{met} of {len(every)} goals are met. [Profiles](profiles.md) show what is left.",
     ]
     for name, title in TITLES.items():
