@@ -103,7 +103,12 @@ def _more(name: str, part: dict[str, Any]) -> list[str]:
         return ["", words, "", *table(head, rows, 2)]
     if name == "startup":
         rows = [(item["process"], f"{item['seconds']:.2f}", f"{item['rss_mb']:.0f}") for item in data]
-        return ["", *table(("process", "seconds", "peak memory, MB"), rows)]
+        imports = [
+            (f"`{item['command']}`", ", ".join(item["packages"]), f"{item['modules']:,}", item["ours"])
+            for item in part.get("imports", ())
+        ]
+        head = ("command", "packages that it imports", "modules", "of vggcost")
+        return ["", *table(("process", "seconds", "peak memory, MB"), rows), "", *table(head, imports, 2)]
     if name == "growth":
         return ["", "![Time and memory against the number of blocks, layers and rows](growth.svg)"]
     return []

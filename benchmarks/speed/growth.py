@@ -65,6 +65,7 @@ def draw(data: list[dict[str, Any]]) -> None:
                 )  # fmt: skip
             axes.set_xlabel("blocks, layers or rows")
             axes.set_ylabel(title)
+            axes.minorticks_off()
             axes.grid(alpha=0.3)
         figure.axes[0].legend(fontsize=7)
         figure.savefig(ROOT / "docs" / "growth.svg", metadata={"Date": None})

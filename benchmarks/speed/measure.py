@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -157,7 +158,9 @@ def peak_rss() -> int:
 def forked(function: Callable[[], Any]) -> Any:
     """Run a function in a copy of this process, which leaves this one as it was."""
     reader, writer = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # from Python 3.12 on: torch has threads, which wait
+        child = os.fork()
     if child == 0:
         status = 1
         try:

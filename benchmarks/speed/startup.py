@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.measure import MEGA, Ran, Row, empty_cache, process, processes
+from benchmarks.speed.measure import MEGA, Ran, Row, answer, empty_cache, process, processes
 
 BARE = """
 import torch
@@ -38,6 +39,7 @@ def run(quick: bool) -> dict[str, Any]:
         folder = Path(text)
         ways = _ways(folder, kept)
         found = processes(ways, rounds)
+        imports = [_imports(name, words) for name, words in _commands(folder).items()]
     rows = []
     bare = [ran.seconds for ran in found["bare"]]
     words = {"json": "report vgg16 --format json", "html": "report vgg16 --html"}
@@ -56,10 +58,42 @@ def run(quick: bool) -> dict[str, Any]:
          "rss_mb": statistics.median(ran.rss for ran in runs) / MEGA}
         for name, runs in found.items()
     ]  # fmt: skip
-    return {"rows": rows, "data": data}
+    return {"rows": rows, "data": data, "imports": imports}
 
 
 QUICK = ("--help", "models", "diff A.json B.json", "docs check FILE.md")
+
+
+LISTED = """
+import json, sys
+before = set(sys.modules)
+from vggcost.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def _imports(name: str, words: tuple[str, ...]) -> dict[str, Any]:
+    """Say what a command imports: how many modules, how many of them vggcost's, and of which packages."""
+    modules = answer(["-c", LISTED, *words])
+    tops = {module.partition(".")[0] for module in modules}
+    packages = sorted(top for top in tops - set(sys.stdlib_module_names) if not top.startswith("_"))
+    ours = sum(module.partition(".")[0] == "vggcost" for module in modules)
+    return {"command": name, "modules": len(modules), "ours": ours, "packages": packages}
+
+
+def _commands(folder: Path) -> dict[str, tuple[str, ...]]:
+    report = ("report", "vgg16", "-o", str(folder / "report"))
+    return {
+        "--help": ("--help",),
+        "models": ("models",),
+        "diff A.json B.json": ("diff", str(folder / "vgg16.json"), str(folder / "vgg-a.json")),
+        "docs check FILE.md": ("docs", "check", str(folder / "page.md")),
+        "report vgg16 --format json": (*report, "--format", "json"),
+        "report vgg16 --html": (*report, "--html"),
+    }
 
 
 def _ways(folder: Path, kept: dict[str, str]) -> dict[str, Any]:
