@@ -24,7 +24,10 @@ golden:  ## write the golden files anew; read the diff before committing it
 	$(PYTHON) -m tests.write_golden
 	$(PYTHON) -m vggcost docs sync README.md docs
 
+bench:  ## what vggcost itself costs, against its goals; ONLY=tracing for one part, QUICK=1 for few rounds
+	$(PYTHON) -m benchmarks.bench $(ONLY) $(if $(QUICK),--quick)
+
 docs:  ## the site, into build/site; needs ".[docs]" and no torch
 	$(PYTHON) -m sphinx -q -E -W --keep-going -n -b html -d build/doctrees docs build/site
 
-.PHONY: help check web test cost golden docs
+.PHONY: help check web test cost golden bench docs

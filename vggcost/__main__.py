@@ -1,6 +1,6 @@
 """`python -m vggcost` is `vggcost`."""
 
-from vggcost.cli import main
+from vggcost.cli import program
 
 if __name__ == "__main__":
-    main()
+    program()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import Parameter, signature
@@ -118,6 +120,19 @@ class Said:
         return words
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the collector of garbage: all that a run makes is kept, and each look through it goes through torch too."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+@_uncollected()
 def run_once(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) -> CostTable:
     """Do what `analyze` says, with a model that is loaded already, or not."""
     from vggcost.trace import trace_model

@@ -5,6 +5,9 @@ Whatever a user can put right is one line on stderr and exit status 2; a check t
 
 from __future__ import annotations
 
+import atexit
+import gc
+import os
 import sys
 from importlib import import_module
 from traceback import print_exc
@@ -17,7 +20,7 @@ from vggcost import __version__
 from vggcost.errors import VggcostError
 from vggcost.units import did_you_mean
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "main", "program"]
 
 _COMMANDS = {
     "report": "What a model costs, layer by layer.",
@@ -42,21 +45,20 @@ _COMMANDS = {
 
 
 class _Lazy(click.RichGroup):
-    """A group whose commands are imported when they are called for."""
+    """A group whose commands are imported when they are run; a list of them shows the sentences above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> Any:
-        if name not in _COMMANDS:
-            return None
-        return getattr(import_module(f"vggcost.cli.{name}"), name)
+        return click.RichCommand(name=name, help=_COMMANDS[name]) if name in _COMMANDS else None
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in _COMMANDS:
+        name, *rest = args
+        if name not in _COMMANDS:
             known = ", ".join(_COMMANDS)
-            raise click.UsageError(f"no command {args[0]!r}{did_you_mean(args[0], _COMMANDS)}; commands: {known}")
-        return super().resolve_command(ctx, args)
+            raise click.UsageError(f"no command {name!r}{did_you_mean(name, _COMMANDS)}; commands: {known}")
+        return name, getattr(import_module(f"vggcost.cli.{name}"), name), rest
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,6 +70,37 @@ def cli(traceback: bool) -> None:
     A model is built and run once on meta tensors (shapes without data): parameters, MACs, FLOPs and
     activation memory, layer by layer, exact, with the convention of every figure.
     """
+
+
+def program() -> None:
+    """Run the command line as a process of its own.
+
+    Such a process is short, so that Python's collector of garbage runs more rarely in it, and at its end torch is not
+    taken apart piece by piece, which takes as long and as much memory as much of its import. Whatever else is to be
+    done at the end (of temporary files, threads, other packages) has been done by then.
+    """
+    status = [1]
+    atexit.register(_leave, status)  # first registered, last called
+    gc.set_threshold(100_000)
+    try:
+        main()
+    except SystemExit as done:
+        status[0] = done.code if isinstance(done.code, int) else 0
+        raise
+
+
+def _leave(status: list[int]) -> None:
+    code = status[0]
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        pass
+    except OSError as error:
+        os.write(2, f"vggcost: cannot write: {error.strerror or error}\n".encode())
+        code = 2
+    os._exit(code)
 
 
 def main(arguments: list[str] | None = None) -> None:
