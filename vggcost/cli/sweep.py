@@ -84,7 +84,7 @@ def sweep(
     if most is not None and resident_bytes(os.getpid()) is None:
         raise OptionError("--memory needs Linux, which says what a process takes; leave it out here")
     wanted = jobs_of(
-        models_of(patterns), inputs.split(","), _numbers(batches), modes.split(","),
+        models_of(patterns), _inputs(inputs), _numbers(batches), modes.split(","),
         convention=convention, dtype=dtype, options=read_options(options),
     )  # fmt: skip
     limits = Limits(timeout, most, os.getcwd())
@@ -94,6 +94,13 @@ def sweep(
         )
     print("\n".join([f"{output}: {exact(len(store.rows))} rows", *tally.lines()]))
     return 1 if strict and tally.failed else 0
+
+
+def _inputs(text: str) -> list[str]:
+    found = text.split(",")
+    if text and not all(found):
+        raise click.UsageError(f"an input of --input {text!r} is empty; write it as --input 3x224x224,3x384x384")
+    return found
 
 
 def _numbers(text: str) -> list[int]:

@@ -108,7 +108,7 @@ class _Process:
         return f"killed by signal {-code}" if code < 0 else f"exited with status {code}"
 
     def __del__(self) -> None:
-        if getattr(self, "_popen", None) is not None and self._popen.poll() is None:
+        if hasattr(self, "_popen"):  # it may not have started
             self.end()
 
 
