@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.strategies import meta_tensors
 from vggcost.trace.kernels import tensors_in
-from vggcost.trace.shapes import RULES
+from vggcost.trace.shapes import RULES, SAME_TENSOR
 
 aten = torch.ops.aten
 sizes = st.integers(1, 6)
@@ -99,6 +99,7 @@ def test_products(data: st.DataObject) -> None:
 
 
 UNARY = [aten.relu.default, aten.gelu.default, aten.silu.default, aten.tanh.default, aten.sigmoid.default,
+         aten.hardswish.default, aten.hardsigmoid.default, aten.hardtanh.default, aten.leaky_relu.default, aten.elu.default,
          aten.empty_like.default, aten.ones_like.default, aten.zeros_like.default]  # fmt: skip
 BINARY = [aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.add.Scalar, aten.mul.Scalar]
 
@@ -135,6 +136,26 @@ def test_batch_norm(data: st.DataObject, training: bool, affine: bool) -> None:
     parts = [torch.empty(x.shape[1], dtype=x.dtype, device="meta") for _ in range(4)]
     weight, bias = parts[:2] if affine else (None, None)
     check(aten.native_batch_norm.default, x, weight, bias, *parts[2:], training, 0.1, 1e-5)
+
+
+@settings(max_examples=150)
+@given(st.data(), st.integers(1, 3), st.booleans(), st.booleans())
+def test_layer_norm(data: st.DataObject, axes: int, scaled: bool, shifted: bool) -> None:
+    x = data.draw(meta_tensors())
+    shape = list(x.shape[-axes:]) if data.draw(st.integers(0, 9)) else [7]
+    weight, bias = (torch.empty(shape, dtype=x.dtype, device="meta") if given else None for given in (scaled, shifted))
+    check(aten.native_layer_norm.default, x, shape, weight, bias, 1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(SAME_TENSOR))
+def test_an_op_in_place_returns_its_tensor_as_it_is(name: str) -> None:
+    op = getattr(aten, name.removeprefix("aten."))
+    arguments = (2,) if name.removeprefix("aten.") in ("add_", "sub_", "mul_", "div_", "fill_") else ()
+    for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
+        x = torch.empty(3, 4, dtype=dtype, device="meta").t()
+        made = op(x, *arguments)
+        assert made is x
+        assert (made.shape, made.stride(), made.dtype) == ((4, 3), (1, 4), dtype)
 
 
 @given(st.integers(1, 4), st.integers(2, 5), st.sampled_from([0, 1, 2]))
@@ -176,6 +197,7 @@ def test_a_rule_answers_in_its_plain_case(name: str) -> None:
         "nll_loss_forward": (logits, target, None, 1, -100),
         "nll_loss_backward": (torch.empty((), device="meta"), logits, target, None, 1, -100, None),
         "native_batch_norm": (x, channels, channels, channels, channels, True, 0.1, 1e-5),
+        "native_layer_norm": (x, [8, 8], None, None, 1e-5),
         "sum": (x, [1]),
         "mean": (x, [2, 3], True),
         "_softmax": (x, 1, False),

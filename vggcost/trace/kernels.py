@@ -291,7 +291,8 @@ def _layout(tensor: torch.Tensor) -> str:
 def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     tensors = [a for a in args if isinstance(a, torch.Tensor)]
     if all(type(t) in _PLAIN_TYPES and t.is_meta for t in tensors):
-        if plan.name in SAME_TENSOR and len(tensors) == 1 and not tensors_in(kwargs):
+        alone = len(tensors) == 1 and tensors[0].is_floating_point() and not tensors_in(kwargs)
+        if alone and plan.name in SAME_TENSOR:
             return tensors[0]
         rule = RULES.get(plan.name) or FUSED.get(plan.name)
         specs = _by_rule(rule, args, kwargs) if rule is not None and tensors else None

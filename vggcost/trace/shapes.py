@@ -260,6 +260,22 @@ def _batch_norm(
     return (tuple(x.shape), x.stride(), x.dtype), statistics, statistics
 
 
+def _layer_norm(
+    x: torch.Tensor,
+    normalized_shape: Sequence[int],
+    weight: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    eps: float,
+) -> tuple[Spec, ...] | None:
+    shape, given = tuple(normalized_shape), [t for t in (weight, bias) if t is not None]
+    if not shape or tuple(x.shape[-len(shape) :]) != shape or 0 in x.shape or x.dtype is not torch.float32:
+        return None
+    if not _plain(x, *given) or any(tuple(t.shape) != shape for t in given):
+        return None
+    statistics = _spec((*x.shape[: -len(shape)], *(1,) * len(shape)), x.dtype)
+    return (tuple(x.shape), x.stride(), x.dtype), statistics, statistics
+
+
 def _reduced(
     x: torch.Tensor, dims: Sequence[int] | None, keepdim: bool = False, **options: Any
 ) -> tuple[Spec, ...] | None:
@@ -275,6 +291,8 @@ def _reduced(
     return (_spec(shape, x.dtype),)
 
 
+_ACTIVATIONS = "relu gelu silu tanh sigmoid hardswish hardsigmoid hardtanh leaky_relu elu".split()
+
 RULES: dict[str, Callable[..., tuple[Spec | None, ...] | None]] = {
     "aten.convolution": _convolution,
     "aten.mm": _mm,
@@ -287,6 +305,7 @@ RULES: dict[str, Callable[..., tuple[Spec | None, ...] | None]] = {
     "aten.nll_loss_forward": _nll_loss,
     "aten.nll_loss_backward": _nll_loss_backward,
     "aten.native_batch_norm": _batch_norm,
+    "aten.native_layer_norm": _layer_norm,
     "aten.sum": _reduced,
     "aten.mean": _reduced,
     "aten._softmax": _softmax,
@@ -294,14 +313,11 @@ RULES: dict[str, Callable[..., tuple[Spec | None, ...] | None]] = {
     "aten._softmax_backward_data": _softmax_backward,
     "aten._log_softmax_backward_data": _softmax_backward,
     "aten.threshold_backward": _threshold_backward,
-    **{
-        f"aten.{name}": _like
-        for name in ("empty_like", "ones_like", "zeros_like", "relu", "gelu", "silu", "tanh", "sigmoid")
-    },
+    **{f"aten.{name}": _like for name in ("empty_like", "ones_like", "zeros_like", *_ACTIVATIONS)},
     **{f"aten.{name}": _pair for name in ("add", "sub", "mul", "div", "pow")},
 }
 
 SAME_TENSOR = frozenset(
-    f"aten.{name}_" for name in ("relu", "bernoulli", "add", "sub", "mul", "div", "fill", "zero", "uniform", "normal")
+    f"aten.{name}_" for name in (*_ACTIVATIONS, *"bernoulli add sub mul div fill zero uniform normal".split())
 )
-"""In-place ops that return their first argument as it is, where no other tensor takes part."""
+"""In-place ops that return their first argument as it is, where it is floating and no other tensor takes part."""
