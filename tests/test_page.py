@@ -15,8 +15,10 @@ from tests.browser import browser, opened
 from vggcost import analyze, memory
 from vggcost._analyze import Said
 from vggcost._page import analyze_scaled, page_of
+from vggcost.load import load
 from vggcost.report.html import html
 from vggcost.report.memory import render_memory
+from vggcost.report.needs import needs_of
 from vggcost.report.scaling import CHECKED, SIZES, columns_of, evaluate, rule
 from vggcost.units import exact, human_bytes, human_count
 
@@ -162,6 +164,24 @@ def test_batch_and_dtype(vgg16: Path, browser: Any) -> None:
         assert saved is not None
         assert found.text("[data-card=saved] .big") == human_bytes(saved)
         assert found.text("#recomputed") == "Recomputed for a batch of 64 in float16."
+        assert found.text(".lead") == (
+            "138.36 M parameters; 990.10 GMACs = 1.98 TFLOPs forward for 64 inputs of 3×224×224 float16."
+        )
+        assert "990.10 GMACs (multiply-accumulates) = 1.98 TFLOPs" in found.text("[data-card=work]")
+        totals = found.text(".totals")
+        for value in (
+            there.totals.macs,
+            2 * there.totals.macs,
+            there.totals.activations,
+            there.totals.activation_bytes,
+        ):
+            assert exact(value) in totals
+        assert "28,651,984" not in totals  # all layers' outputs at batch 1
+        headings = found.page.locator("svg.bars > text").all_text_contents()
+        size = human_bytes(there.totals.activation_bytes)
+        assert headings == ["parameters 138.36 M", "MACs 990.10 G", f"activation bytes {size}"]
+        assert exact(64 * 3 * 224 * 224 * 2) in found.text("tr.input")
+        assert found.page.locator(".stamp").is_visible()  # the picture of the training step is that of batch 1
         rows = {
             found.text(f"tr[data-memory='{at}'] th"): found.text(f"tr[data-memory='{at}'] td:nth-child(3)")
             for at in range(7)
@@ -172,6 +192,46 @@ def test_batch_and_dtype(vgg16: Path, browser: Any) -> None:
         assert found.fragment() == "n=64&dtype=float16"
         found.choose("n", "0")  # no batch: as it was run
         assert found.text("[data-card=work] .big") == "15.47 GMACs"
+        found.choose("dtype", "float32")
+        assert found.page.locator(".stamp").is_hidden()
+
+
+@pytest.mark.parametrize(("batch", "dtype"), [(1, "float32"), (64, "float16"), (7, "bfloat16")])
+@pytest.mark.parametrize("name", ["vgg16", "resnet-50"])
+def test_how_much_memory_is_needed(
+    name: str, batch: int, dtype: str, browser: Any, request: pytest.FixtureRequest
+) -> None:
+    path = request.getfixturevalue(name.partition("-")[0])
+    step = memory(name, batch=batch, dtype=dtype, optimizer="none")
+    adam = memory(name, batch=batch, dtype=dtype, optimizer="adam")
+    with opened(browser, path, f"#n={batch}&dtype={dtype}") as found:
+        inference, training = found.page.locator(".needs li").all_inner_texts()
+    assert f"peak {human_bytes(step.totals.peak_bytes)} " in training
+    states = 2 * step.totals.param_bytes
+    assert f"{human_bytes(states)} more" in training
+    assert adam.totals.optimizer_bytes - states == 4 * len(list(load(name).model.parameters()))  # and their step counts
+    held = step.totals.param_bytes + step.totals.buffer_bytes
+    assert f"weights {human_bytes(held)} " in inference
+    if name == "vgg16":  # the outputs of conv1_1 (ReLU in place) and conv1_2, and the image
+        size = SIZES[dtype]
+        live = batch * (2 * 64 * 224 * 224 + 3 * 224 * 224) * size
+        pool = batch * (64 * 224 * 224 * size + 64 * 112 * 112 * (size + 8) + 3 * 224 * 224 * size)  # and its indices
+        assert f"besides {human_bytes(max(live, pool))} = {human_bytes(held + max(live, pool))}" in inference
+
+
+def test_the_fullest_op_may_change_with_the_batch() -> None:
+    def run(batch: int, dtype: str) -> dict[str, list[int]]:
+        size = SIZES[dtype]
+        return {"live": [1000 * size, 10 * batch * size + 8 * batch, 7 * batch * size]}
+
+    need = needs_of(run, 1, scales=True)["live"]
+    assert need.bytes == 4000
+    for batch, size in ((1, 4), (83, 4), (84, 4), (71, 2), (72, 2), (10**6, 2)):
+        expected = max(1000 * size, 10 * batch * size + 8 * batch)
+        assert max(evaluate(terms, batch, size) for terms in need.terms) == expected
+    assert (0, 0, 0, 7) not in need.terms
+    uneven = needs_of(lambda batch, _: {"live": [batch * batch]}, 1, scales=True)["live"]
+    assert uneven.terms == ()
 
 
 def test_every_figure_of_every_row(resnet: Path, browser: Any) -> None:
@@ -193,10 +253,17 @@ def test_units(vgg16: Path, browser: Any) -> None:
         assert found.text("[data-card=work] .big") == "30.94 GFLOPs"
         assert "FLOPs" in found.text(".layers thead")
         assert "30,940,528,640" in found.text(".layers tfoot")
+        assert found.page.locator("svg.bars > text").nth(1).text_content() == "FLOPs 30.94 G"
         found.choose("num", "human")
         assert "30.94 G" in found.text(".layers tfoot")
         found.choose("bytes", "MB")
         assert found.text("[data-card=activations] .big") == "60.35 MB"
+        assert found.page.locator("svg.bars > text").nth(2).text_content() == "activation bytes 60.35 MB"
+        step = memory("vgg16", optimizer="none").totals.peak_bytes
+        drawn = found.page.locator("svg.timeline").text_content() or ""
+        assert f"peak {step / 10**9:.2f} GB" in drawn
+        assert "200 MB" in drawn
+        assert "MiB" not in drawn
         found.choose("cost", "params")
         assert found.page.locator("a.volume[href$='fc6'] path").first.get_attribute("class") == "q5"
         assert found.text("#shown-total") == "138.36 M"

@@ -1,7 +1,6 @@
-// The drawing and the bars follow the cost that is shown and the layer that is selected.
+// The drawing follows the cost that is shown and the layer that is selected.
 import { all, find } from "./dom.js";
 import { bytes, count, exact, percent } from "./numbers.js";
-import { idOf } from "./costs.js";
 
 /** "0-2 5" → [0, 1, 2, 5] */
 function positions(text) {
@@ -41,14 +40,6 @@ export class Drawing {
       next.link.setAttribute("tabindex", "0");
       next.link.focus();
     });
-    this.bars = all("svg.bars g[data-path]");
-    for (const bar of this.bars) {
-      bar.addEventListener("click", () => {
-        const { path } = bar.dataset;
-        const row = data.rows.find((each) => idOf(each) === path) ?? data.rows.find((each) => each.path.startsWith(`${path}.`));
-        if (row) pick(row);
-      });
-    }
   }
 
   /** The layer that a volume is named after: the one with most work. */
@@ -88,10 +79,6 @@ export class Drawing {
       link.classList.toggle("selected", here);
       if (here) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
-    }
-    for (const bar of this.bars) {
-      const { path } = bar.dataset;
-      bar.classList.toggle("selected", row !== undefined && (idOf(row) === path || row.path.startsWith(`${path}.`)));
     }
   }
 }

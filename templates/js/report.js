@@ -1,12 +1,15 @@
 // The page of one model.
 import { read, recompute, treeOf, idOf } from "./costs.js";
+import { Bars } from "./bars.js";
 import { bind, showControls, unveil, wear } from "./controls.js";
 import { showDetail } from "./detail.js";
 import { all, find } from "./dom.js";
 import { Drawing } from "./drawing.js";
+import { writeFigures } from "./figures.js";
 import { bytes, count, exact } from "./numbers.js";
 import { onChange, set, start, state } from "./state.js";
 import { LayerTable } from "./table.js";
+import { markTimeline } from "./timeline.js";
 
 const SIZES = { float32: 4, float16: 2, bfloat16: 2 };
 
@@ -24,6 +27,7 @@ function main() {
   const pick = (row) => set({ layer: row ? idOf(row) : "" });
   const table = new LayerTable(data, tree, pick);
   const drawing = new Drawing(data, pick);
+  const bars = new Bars(data, pick);
   const selected = () => data.rows.find((row) => idOf(row) === state.layer);
 
   function valid() {
@@ -37,12 +41,18 @@ function main() {
     const [n, dtype] = valid();
     if (has("n", "dtype")) recompute(data, n, SIZES[dtype] ?? 4);
     if (has("theme")) wear();
-    if (has("n", "dtype", "unit", "bytes", "num")) totals(data, n, dtype, written);
+    if (has("bytes")) markTimeline(state.bytes);
+    if (has("n", "dtype", "unit", "bytes", "num")) {
+      totals(data, n, dtype, written);
+      writeFigures(data, n, dtype, SIZES[dtype] ?? 4, state.bytes);
+      bars.show(state.unit === "flop" ? "flops" : "macs", state.bytes);
+    }
     if (has("cost", "n", "dtype", "bytes", "unit")) drawing.colour(costName(), state.bytes);
     if (has("n", "dtype", "num", "unit", "bytes", "sort", "q", "view", "cols", "layer")) table.show();
     if (has("layer", "n", "dtype", "bytes")) {
       const row = selected();
       drawing.select(row);
+      bars.select(row);
       showDetail(data, row, row ? arithmetic(row) : [], state.bytes);
       if (row && has("layer")) table.reveal(row, !all_ || Boolean(row));
     }
@@ -133,6 +143,7 @@ function totals(data, n, dtype, written) {
   }
   const now = n === written.n && dtype === written.dtype ? "" : `Recomputed for ${inputs} in ${dtype}.`;
   find("#recomputed").textContent = now;
+  for (const stamp of all("[data-stamp]")) stamp.hidden = !now;
 }
 
 /** Add up columns' totals, in bytes, and memory lines. */

@@ -151,14 +151,22 @@ export class LayerTable {
       return row;
     };
     const rows = this.shown.slice(from, to).map((node, at) => this.row(node, from + at));
-    const inputs = from === 0 ? this.inputs.map((row) => this.inputRow(row)) : [];
+    const inputs = from === 0 ? this.inputs.map((row, at) => this.inputRow(row, this.data.goes[at])) : [];
     body.replaceChildren(...inputs, ...(from ? [spacer(from)] : []), ...rows, ...(to < count ? [spacer(count - to)] : []));
   }
 
-  /** A row of what goes in, with the columns of choice. */
-  inputRow(row) {
+  /** A row of what goes in, with the columns of choice, for the present batch and dtype. */
+  inputRow(row, goes) {
+    const known = { ...row.dataset };
+    if (goes) {
+      const { batch, size } = this.data.now;
+      const each = goes.sizes.reduce((product, part) => product * BigInt(part), goes.batched ? batch : 1n);
+      const [elements, held] = ["activations", "activation_bytes"].map((name) => BigInt(known[name].replaceAll(",", "")));
+      known.activations = exact(each);
+      known.activation_bytes = exact(goes.floating ? each * size : (each * held) / elements);
+    }
     const cells = [...row.cells].slice(0, 3).map((cell) => cell.cloneNode(true));
-    cells.push(...this.columns().map((column) => make("td", { class: "n" }, row.dataset[column.name] ?? "")));
+    cells.push(...this.columns().map((column) => make("td", { class: "n" }, known[column.name] ?? "")));
     return make("tr", { class: "input" }, ...cells);
   }
 

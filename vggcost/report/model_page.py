@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -15,12 +15,26 @@ from vggcost.records import CostTable, LayerCost
 from vggcost.report.bars import bars
 from vggcost.report.document import context
 from vggcost.report.drawing import COSTS, drawing
+from vggcost.report.figure import Figure, marked
 from vggcost.report.growth import growth
+from vggcost.report.needs import Need
 from vggcost.report.scaling import COLUMNS, SAVED, SIZES, Scaling, columns_of
 from vggcost.report.script import json_text, safe_number
 from vggcost.report.timeline import timeline_svg
-from vggcost.report.view import BYTES, cell, columns, extent, fold, input_cells, layer_name
-from vggcost.units import described, exact, human_bytes, human_count, shape
+from vggcost.report.view import (
+    BYTES,
+    cell,
+    columns,
+    extent,
+    fold,
+    headline_parts,
+    input_cells,
+    layer_name,
+    tokens,
+    totals_lines,
+    what_goes_in,
+)
+from vggcost.units import exact, human_bytes, human_count, shape
 
 __all__ = ["Beside", "model_page"]
 
@@ -54,12 +68,14 @@ class Beside:
         findings: what was published of the model, recomputed.
         step: what a training step needs; None: not known.
         sentence: where its peak is.
+        needs: the most bytes alive at once: `held` and `live` of a run, `peak` of a training step, `states` of Adam.
     """
 
     scaling: Scaling = SAVED
     findings: tuple[Finding, ...] = ()
     step: MemoryReport | None = None
     sentence: str = ""
+    needs: Mapping[str, Need] = field(default_factory=dict)
 
 
 def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str, Any]:
@@ -96,10 +112,15 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
         "costs": [(name, COSTS[name][0]) for name in COSTS if name in _figures(table)],
         "shown_total": human_count(table.totals.macs),
         "bars": Markup(bars(table, depth)),
-        "what": described(table.run.inputs, table.run.batch),
+        "headline": marked(headline_parts(table)),
+        "what": what_goes_in(table),
+        "written": f"batch {exact(table.run.batch)}, {_dtype(table)}",
+        "totals": _totals(table),
+        "needs": _needs(beside),
+        "needs_fixed": scales and not all(need.terms for need in beside.needs.values()),
         "growth": Markup(growth(table)),
         "timeline": Markup(timeline_svg(beside.step, beside.sentence)) if beside.step is not None else "",
-        "step": beside.sentence,
+        "step": _peak(beside),
         "rows": rows,
         "inputs_rows": inputs,
         "left_out": f"{exact(left_out)} more rows are shown by the page's script." if left_out else "",
@@ -113,8 +134,62 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
             for f in sorted(beside.findings, key=lambda f: f.verdict != "wrong")
         ],
         "counts": _verdicts(beside.findings),
-        "data": Markup(json_text(_data(table, lines, beside.scaling, len(rows) if depth is None else 0))),
+        "data": Markup(json_text(_data(table, lines, beside, len(rows) if depth is None else 0))),
     }
+
+
+def _totals(table: CostTable) -> Iterator[tuple[str, str | Figure, str | Figure, str | Figure]]:
+    """All totals, as figures that follow the controls; those that are none of the script's stay as they are."""
+    known = {name for name in _figures(table) if hasattr(table.totals, name)} | {"step_flops"}
+    for title, count, human, meaning in totals_lines(table):
+        name = title.lower().replace(" ", "_")
+        if name in known:
+            value = int(count.replace(",", ""))
+            unit = title.split()[-1] if title.endswith(("MACs", "FLOPs")) else "count"
+            form = "bytes" if title.endswith("bytes") else unit
+            yield title, Figure(name, "exact", value), Figure(name, form, value), meaning
+        elif name == "macs_per_token":
+            positions = tokens(table.run.inputs)
+            yield title, count, human, marked(["of ", Figure("tokens", "exact", positions), " token ids"])
+        else:
+            yield title, count, human, meaning
+
+
+def _peak(beside: Beside) -> str:
+    """The sentence on a training step's peak, whose unit follows."""
+    if beside.step is None:
+        return ""
+    peak = beside.step.peak.bytes
+    before, found, after = beside.sentence.partition(human_bytes(peak))
+    return marked([before, Figure(str(peak), "bytes", peak), after] if found else [before])
+
+
+def _needs(beside: Beside) -> Iterator[tuple[str, str]]:
+    """How much memory a run and a training step need, in a sentence each."""
+
+    def needed(name: str) -> Figure:
+        return Figure(name, "bytes", beside.needs[name].bytes)
+
+    if "live" in beside.needs:
+        held, live = needed("held"), needed("live")
+        whole = Figure("whole", "bytes", held.value + live.value)
+        parts: list[str | Figure] = [
+            "weights ",
+            held,
+            " + the most that is alive at once besides ",
+            live,
+            " = ",
+            whole,
+            ".",
+        ]
+        yield "Inference", marked(parts)
+    if "peak" in beside.needs:
+        adam: list[str | Figure] = [
+            " without an optimizer; Adam would keep two states a parameter, ",
+            needed("states"),
+            " more.",
+        ]
+        yield "A training step", marked(["peak ", needed("peak"), *adam])
 
 
 def _cards(table: CostTable) -> Iterator[dict[str, str]]:
@@ -133,7 +208,12 @@ def _cards(table: CostTable) -> Iterator[dict[str, str]]:
     yield {
         "key": "work", "title": "Work", "big": human_count(t.macs, "MACs"),
         "small": f"{exact(t.macs)} MACs forward for {what}",
-        "meaning": f"multiply-accumulates; {human_count(t.flops, 'FLOPs')} by convention {table.convention.name}",
+        "meaning": marked(
+            [
+                Figure("macs", "MACs", t.macs), " (multiply-accumulates) = ", Figure("flops", "FLOPs", t.flops),
+                f" by the convention {table.convention.name}: {table.convention.sentence}",
+            ]
+        ),
     }  # fmt: skip
     yield {
         "key": "activations", "title": "Activations", "big": human_bytes(t.activation_bytes),
@@ -218,9 +298,10 @@ def _columns(table: CostTable) -> list[dict[str, Any]]:
     return [*found, {"name": "receptive_field", "title": "receptive field"}, {"name": "jump", "title": "jump"}]
 
 
-def _data(table: CostTable, lines: Sequence[dict[str, Any]], scaling: Scaling, written: int) -> dict[str, Any]:
+def _data(table: CostTable, lines: Sequence[dict[str, Any]], beside: Beside, written: int) -> dict[str, Any]:
     """What the script works on; `written` rows have their arithmetic in the page already."""
     names = _figures(table)
+    scaling = beside.scaling
     kinds: dict[str, int] = {}
     attributes: dict[str, int] = {}
     rows = [
@@ -258,6 +339,12 @@ def _data(table: CostTable, lines: Sequence[dict[str, Any]], scaling: Scaling, w
             for line in sorted(lines, key=lambda line: line["at"])
         ],
         "inputs": [safe_number(value) for value in _input_bytes(table)],
+        "goes": [] if beside.scaling.reason else _goes(table),
+        "tokens": tokens(table.run.inputs),
+        "needs": {
+            name: {"value": safe_number(need.bytes), "terms": [[safe_number(term) for term in terms] for terms in need.terms]}
+            for name, need in beside.needs.items()
+        },
         "scaling": None
         if scaling.reason
         else {
@@ -271,6 +358,22 @@ def _data(table: CostTable, lines: Sequence[dict[str, Any]], scaling: Scaling, w
             ],
         },
     }  # fmt: skip
+
+
+def _goes(table: CostTable) -> list[dict[str, Any]]:
+    """What goes in, apart from the batch and the dtype."""
+    batch = table.run.batch
+    return [
+        {
+            "name": record.name,
+            "item": record.is_item,
+            "batched": (batched := not record.is_item and record.shape[:1] == (batch,)),
+            "sizes": list(record.shape[1:] if batched else record.shape),
+            "floating": record.dtype in SIZES,
+            "kind": record.dtype,
+        }
+        for record in table.run.inputs
+    ]
 
 
 def _attributes(layer: LayerCost) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from math import prod
 
 from vggcost.records import CostTable, Extent, InputRecord, LayerCost, MemoryLine, Totals
+from vggcost.report.figure import Figure, Inputs
 from vggcost.units import described, exact, human_bytes, human_count, percent, shape
 from vggcost.zoo import Fact, facts_of, find
 
@@ -19,10 +20,13 @@ __all__ = [
     "findings",
     "fold",
     "headline",
+    "headline_parts",
     "input_cells",
     "memory_cells",
     "published_facts",
+    "tokens",
     "totals_lines",
+    "what_goes_in",
 ]
 
 BYTES = {
@@ -163,20 +167,34 @@ def findings(table: CostTable) -> list[str]:
 
 def headline(table: CostTable) -> str:
     """Say in one sentence what the model costs."""
+    return "".join(map(str, headline_parts(table)))
+
+
+def headline_parts(table: CostTable) -> list[str | Figure]:
+    """The sentence of `headline`, its figures and what goes in apart."""
     totals, run = table.totals, table.run
-    step = ""
+    step: list[str | Figure] = []
     if run.mode == "training":
-        step = f"; with the backward pass {human_count(totals.flops + totals.backward_flops, 'FLOPs')} a step"
+        step = [
+            "; with the backward pass ",
+            Figure("step_flops", "FLOPs", totals.flops + totals.backward_flops),
+            " a step",
+        ]
     note = f" {run.note[0].upper()}{run.note[1:]}." if run.note else ""
     if table.coverage.assumed:
         note += " Some sizes depend on data: what was assumed is listed with the convention."
-    return (
-        f"{human_count(totals.params)} parameters; {human_count(totals.macs, 'MACs')} = "
-        f"{human_count(totals.flops, 'FLOPs')} forward for {_what_goes_in(table)}{step}.{note}"
-    )
+    return [
+        Figure("params", "count", totals.params), " parameters; ", Figure("macs", "MACs", totals.macs), " = ",
+        Figure("flops", "FLOPs", totals.flops), " forward for ", Inputs(what_goes_in(table)), *step, f".{note}",
+    ]  # fmt: skip
 
 
-def _what_goes_in(table: CostTable) -> str:
+def what_goes_in(table: CostTable) -> str:
+    """Say what a table was made for.
+
+    Example:
+        Of VGG-16 at batch 64 it is `64 inputs of 3×224×224`.
+    """
     run = table.run
     text = described(run.inputs, run.batch)
     if len(run.inputs) > 1 or run.inputs[0].is_item:
@@ -184,7 +202,7 @@ def _what_goes_in(table: CostTable) -> str:
     return f"1 input of {text}" if run.batch == 1 else f"{exact(run.batch)} inputs of {text}"
 
 
-def _tokens(inputs: Sequence[InputRecord]) -> int:
+def tokens(inputs: Sequence[InputRecord]) -> int:
     """How many token ids go in, if they are all that does."""
     ids = [record for record in inputs if record.dtype in ("int64", "int32") and len(record.shape) == 2]
     return prod(ids[0].shape) if len(ids) == len(inputs) == 1 else 0
@@ -199,7 +217,7 @@ def totals_lines(table: CostTable) -> list[tuple[str, str, str, str]]:
         ("MACs", t.macs, human_count(t.macs, "MACs"), "multiply-accumulates of the forward pass"),
         ("FLOPs", t.flops, human_count(t.flops, "FLOPs"), f"forward, convention {table.convention.name}"),
     ]
-    positions = _tokens(run.inputs)
+    positions = tokens(run.inputs)
     if positions and t.macs % positions == 0:
         each = t.macs // positions
         lines.insert(3, ("MACs per token", each, human_count(each, "MACs"), f"of {exact(positions)} token ids"))
