@@ -219,6 +219,35 @@ def test_how_much_memory_is_needed(
         assert f"besides {human_bytes(max(live, pool))} = {human_bytes(held + max(live, pool))}" in inference
 
 
+def test_why_two_figures_are_quoted(vgg16: Path, resnet: Path, browser: Any) -> None:
+    convolutions, distinct = 13_547_520 * 4, 15_088_080 * 4
+    with opened(browser, vgg16) as found:
+        said = found.text("#between")
+        assert (
+            "51.68 MiB counts the outputs of the 13 convolutions only (of one image in float32 quoted as 51.68 MB);"
+            in said
+        )
+        assert "57.56 MiB counts every distinct output once, ReLU in place" in said
+        assert "quoted as 58 MB" in said
+        assert (
+            f"the {human_bytes(distinct - convolutions)} between them are the outputs of MaxPool2d, Linear and Softmax"
+            in said
+        )
+        found.choose("n", "64")
+        assert f"{human_bytes(64 * convolutions)} counts" in found.text("#between")
+        assert f"the {human_bytes(64 * (distinct - convolutions))} between them" in found.text("#between")
+        # with the image: here softmax's 1,000 outputs count, in notes they do not
+        assert "such notes leave Softmax out" in found.text(".memory")
+        found.page.click("#claims + details summary")
+        assert (
+            "60,950,432 = 58.13 MiB; the note's own rows (input, convolutions, pools, linear layers; no softmax)"
+            in (found.text("#claims + details"))
+        )
+    with opened(browser, resnet) as found:
+        assert "counts the outputs of the 53 convolutions only; " in found.text("#between")
+        assert "outputs of" in found.text("#between")
+
+
 def test_the_fullest_op_may_change_with_the_batch() -> None:
     def run(batch: int, dtype: str) -> dict[str, list[int]]:
         size = SIZES[dtype]

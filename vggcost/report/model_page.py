@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 from markupsafe import Markup
@@ -17,12 +17,12 @@ from vggcost.report.document import context
 from vggcost.report.drawing import COSTS, drawing
 from vggcost.report.figure import Figure, marked
 from vggcost.report.growth import growth
+from vggcost.report.how_much import KEYS, between, dtype_of, input_bytes, memory_lines, need_sentences
 from vggcost.report.needs import Need
 from vggcost.report.scaling import COLUMNS, SAVED, SIZES, Scaling, columns_of
 from vggcost.report.script import json_text, safe_number
 from vggcost.report.timeline import timeline_svg
 from vggcost.report.view import (
-    BYTES,
     cell,
     columns,
     extent,
@@ -55,8 +55,6 @@ _SHOWN = (
     "receptive_field",
     "jump",
 )
-_KEYS = {"distinct output storages": "outputs", "saved for backward": "saved"}
-"""Lines of the memory section that the four figures above are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
                 "figures": [(name, text) for name, text in known.items() if text and name != "output_shape"],
             }
         )
-    lines = _memory(table)
+    lines = memory_lines(table)
     left_out = len(layers) - len(rows)
     scales = not beside.scaling.reason
     return context(table, depth) | {
@@ -114,9 +112,10 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
         "bars": Markup(bars(table, depth)),
         "headline": marked(headline_parts(table)),
         "what": what_goes_in(table),
-        "written": f"batch {exact(table.run.batch)}, {_dtype(table)}",
+        "written": f"batch {exact(table.run.batch)}, {dtype_of(table)}",
         "totals": _totals(table),
-        "needs": _needs(beside),
+        "needs": need_sentences(beside.needs),
+        "between": marked(between(table, beside.findings)),
         "needs_fixed": scales and not all(need.terms for need in beside.needs.values()),
         "growth": Markup(growth(table)),
         "timeline": Markup(timeline_svg(beside.step, beside.sentence)) if beside.step is not None else "",
@@ -128,9 +127,9 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
         "choices": _columns(table),
         "scales": scales,
         "fixed": beside.scaling.reason,
-        "dtypes": list(SIZES) if scales else [_dtype(table)],
+        "dtypes": list(SIZES) if scales else [dtype_of(table)],
         "claims": [
-            (f.claim.quantity, f"{f.claim.value} {f.claim.unit}".strip(), f.verdict, f.computed, f.claim.source)
+            (f.claim.quantity, f"{f.claim.value} {f.claim.unit}".strip(), f.verdict, _here(f), _titled(f.claim.source))
             for f in sorted(beside.findings, key=lambda f: f.verdict != "wrong")
         ],
         "counts": _verdicts(beside.findings),
@@ -164,40 +163,12 @@ def _peak(beside: Beside) -> str:
     return marked([before, Figure(str(peak), "bytes", peak), after] if found else [before])
 
 
-def _needs(beside: Beside) -> Iterator[tuple[str, str]]:
-    """How much memory a run and a training step need, in a sentence each."""
-
-    def needed(name: str) -> Figure:
-        return Figure(name, "bytes", beside.needs[name].bytes)
-
-    if "live" in beside.needs:
-        held, live = needed("held"), needed("live")
-        whole = Figure("whole", "bytes", held.value + live.value)
-        parts: list[str | Figure] = [
-            "weights ",
-            held,
-            " + the most that is alive at once besides ",
-            live,
-            " = ",
-            whole,
-            ".",
-        ]
-        yield "Inference", marked(parts)
-    if "peak" in beside.needs:
-        adam: list[str | Figure] = [
-            " without an optimizer; Adam would keep two states a parameter, ",
-            needed("states"),
-            " more.",
-        ]
-        yield "A training step", marked(["peak ", needed("peak"), *adam])
-
-
 def _cards(table: CostTable) -> Iterator[dict[str, str]]:
     """The four totals, and what each means."""
     t, run = table.totals, table.run
     what = "one input" if run.batch == 1 else f"a batch of {exact(run.batch)}"
-    dtype = _dtype(table)
-    lines = {_KEYS.get(line.definition.partition(" (")[0], ""): line for line in table.memory}
+    dtype = dtype_of(table)
+    lines = {KEYS.get(line.definition.partition(" (")[0], ""): line for line in table.memory}
     outputs, saved = lines.get("outputs"), lines.get("saved")
     elements = f"{exact(outputs.elements)} elements; " if outputs is not None and outputs.elements is not None else ""
     yield {
@@ -226,62 +197,6 @@ def _cards(table: CostTable) -> Iterator[dict[str, str]]:
             "small": f"{exact(saved.bytes)} bytes; {what}, {dtype}",
             "meaning": "what training keeps until the backward pass",
         }  # fmt: skip
-
-
-def _dtype(table: CostTable) -> str:
-    """The floating-point dtype of what goes in; float32 for token ids."""
-    return next((i.dtype for i in table.run.inputs if i.dtype in SIZES), "float32")
-
-
-def _memory(table: CostTable) -> list[dict[str, Any]]:
-    """The definitions of memory, and those that add them to the input and to the parameters."""
-    lines: list[dict[str, Any]] = [
-        {
-            "key": _KEYS.get(line.definition.partition(" (")[0], ""),
-            "base": [line.elements, line.bytes],
-            "cells": _cells(line.definition, line.elements, line.bytes, line.note),
-        }
-        for line in table.memory
-    ]
-    at = {line.definition.partition(" (")[0]: number for number, line in enumerate(table.memory)}
-    held = table.totals.param_bytes
-    inputs = sum(_input_bytes(table))
-    outputs, saved = at.get("distinct output storages"), at.get("saved for backward")
-    sums: list[tuple[str, list[str | int], int | None, str]] = []
-    if outputs is not None:
-        sums.append(
-            ("the same and the input", [outputs, "input"], inputs, "as notes that list the image as a layer add up")
-        )
-    sums.append(("parameters", ["param_bytes"], held, "in their own dtype"))
-    if saved is not None and lines[saved]["base"][1] is not None and table.totals.trainable == table.totals.params:
-        note = "as if all lived at once; gradients come while what was saved goes, so that the peak is a little lower"
-        sums.append(
-            ("parameters, gradients and saved for backward", ["param_bytes", "param_bytes", saved], 2 * held, note)
-        )
-    found = []
-    for definition, parts, total, note in sums:
-        more = sum(lines[part]["base"][1] or 0 for part in parts if isinstance(part, int))
-        value = (total or 0) + more
-        found.append({"key": "", "parts": parts, "base": [None, value], "cells": _cells(definition, None, value, note)})
-    after = outputs + 1 if outputs is not None else len(lines)
-    # The script finds a line by its position: those that are added up come last in the data, and where they belong here.
-    for number, line in enumerate([*lines, *found]):
-        line["at"] = number
-    return [*lines[:after], *found[:1], *lines[after:], *found[1:]] if outputs is not None else [*lines, *found]
-
-
-def _input_bytes(table: CostTable) -> tuple[int, int]:
-    """Bytes of what goes in: of floating-point tensors, which follow the dtype, and of others."""
-    sizes = [(prod(record.shape) * BYTES.get(record.dtype, 1), record.dtype in SIZES) for record in table.run.inputs]
-    return sum(size for size, floating in sizes if floating), sum(size for size, floating in sizes if not floating)
-
-
-def _cells(definition: str, elements: int | None, nbytes: int | None, note: str) -> tuple[str, str, str, str]:
-    if nbytes is None:
-        return definition, "unknown", "unknown", note
-    human = human_bytes(nbytes)
-    size = human if nbytes < 1024 else f"{exact(nbytes)} = {human}"
-    return definition, "" if elements is None else exact(elements), size, note
 
 
 def _figures(table: CostTable) -> list[str]:
@@ -320,7 +235,7 @@ def _data(table: CostTable, lines: Sequence[dict[str, Any]], beside: Beside, wri
     places = {"layer": 0, "memory": 1}
     return {
         "batch": table.run.batch,
-        "dtype": _dtype(table),
+        "dtype": dtype_of(table),
         "columns": [column for column in _columns(table) if column["name"] in names],
         "extents": ["receptive field", "jump"],
         "shown": [name for name in _SHOWN if name in names or name in ("receptive_field", "jump")],
@@ -338,7 +253,7 @@ def _data(table: CostTable, lines: Sequence[dict[str, Any]], beside: Beside, wri
             | ({"parts": line["parts"]} if "parts" in line else {})
             for line in sorted(lines, key=lambda line: line["at"])
         ],
-        "inputs": [safe_number(value) for value in _input_bytes(table)],
+        "inputs": [safe_number(value) for value in input_bytes(table)],
         "goes": [] if beside.scaling.reason else _goes(table),
         "tokens": tokens(table.run.inputs),
         "needs": {
@@ -385,6 +300,22 @@ def _value(value: Any) -> str:
     if isinstance(value, tuple) and value and all(isinstance(item, int) for item in value):
         return shape(value)
     return str(value)
+
+
+def _here(finding: Finding) -> str:
+    """The value found here, with what must be known of it where it is not plainly the same."""
+    return f"{finding.computed}; {finding.note}" if finding.note and finding.verdict != "exact" else finding.computed
+
+
+def _titled(source: str) -> str:
+    """Name a source for people.
+
+    Example:
+        >>> _titled("004_5ee6463d84c2d8d3.txt")
+        'a study note on VGG, no. 4'
+    """
+    found = re.fullmatch(r"(\d+)_[0-9a-f]+\.txt", source)
+    return f"a study note on VGG, no. {int(found[1])}" if found else source
 
 
 def _verdicts(findings: Sequence[Finding]) -> str:
