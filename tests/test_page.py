@@ -181,7 +181,7 @@ def test_batch_and_dtype(vgg16: Path, browser: Any) -> None:
         size = human_bytes(there.totals.activation_bytes)
         assert headings == ["parameters 138.36 M", "MACs 990.10 G", f"activation bytes {size}"]
         assert exact(64 * 3 * 224 * 224 * 2) in found.text("tr.input")
-        assert found.page.locator(".stamp").is_visible()  # the picture of the training step is that of batch 1
+        assert found.page.locator("[data-stamp]").is_visible()  # the picture of the training step is that of batch 1
         rows = {
             found.text(f"tr[data-memory='{at}'] th"): found.text(f"tr[data-memory='{at}'] td:nth-child(3)")
             for at in range(7)
@@ -190,10 +190,9 @@ def test_batch_and_dtype(vgg16: Path, browser: Any) -> None:
         both = there.totals.activation_bytes + 64 * 3 * 224 * 224 * 2
         assert rows["the same and the input"] == f"{exact(both)} = {human_bytes(both)}"
         assert found.fragment() == "n=64&dtype=float16"
-        found.choose("n", "0")  # no batch: as it was run
+        found.page.click("[data-do=reset]")
         assert found.text("[data-card=work] .big") == "15.47 GMACs"
-        found.choose("dtype", "float32")
-        assert found.page.locator(".stamp").is_hidden()
+        assert found.page.locator("[data-stamp]").is_hidden()
 
 
 @pytest.mark.parametrize(("batch", "dtype"), [(1, "float32"), (64, "float16"), (7, "bfloat16")])
@@ -274,6 +273,83 @@ def test_every_figure_of_every_row(resnet: Path, browser: Any) -> None:
         for layer in table.layers
     ]
     assert [[row[0], row[1], *row[3:]] for row in rows] == expected
+
+
+def test_what_is_no_batch_is_refused(vgg16: Path, browser: Any) -> None:
+    with opened(browser, vgg16) as found:
+        found.choose("n", "8")
+        for bad in ("abc", "0", "-1", "1e6", "64.5", "", "1000000000"):
+            found.choose("n", bad)
+            assert found.page.locator("[data-state=n]").get_attribute("aria-invalid") == "true"
+            assert found.text("#wrong") == "batch: a whole number from 1 to 999,999,999; still showing batch 8"
+            assert found.page.input_value("[data-state=n]") == bad
+            assert found.text("[data-card=work] .big") == "123.76 GMACs"
+            assert found.fragment() == "n=8"
+        assert found.violations() == []
+        found.choose("n", "9")
+        assert found.text("#wrong") == ""
+        assert found.page.locator("[data-state=n]").get_attribute("aria-invalid") == "false"
+        found.choose("n", "x")
+        found.page.focus("[data-state=unit]")
+        found.choose("unit", "flop")  # the field shows again what the page shows
+        assert found.page.input_value("[data-state=n]") == "9"
+        assert found.text("#wrong") == ""
+    with opened(browser, vgg16, "#n=x") as found:
+        assert found.text("#wrong").endswith("still showing batch 1")
+
+
+def test_selecting_does_not_scroll_away(vgg16: Path, browser: Any) -> None:
+    scrolled = "scrollY"
+    seen = """() => {
+        const row = document.querySelector("tr.selected").getBoundingClientRect();
+        const bar = document.querySelector(".toolbar").getBoundingClientRect();
+        const head = document.querySelector(".layers thead").getBoundingClientRect();
+        const panel = document.querySelector("#detail").getBoundingClientRect();
+        return row.top >= bar.bottom && row.bottom <= panel.top && head.bottom <= row.top + 1;
+    }"""
+    with opened(browser, vgg16) as found:
+        found.page.click("a.volume[href='#layer=fc8'] path >> nth=0")
+        assert found.page.evaluate(scrolled) == 0
+        found.page.keyboard.press("k")
+        assert found.page.evaluate(scrolled) == 0
+        found.page.locator("svg.bars g[data-path=conv1_2] text >> nth=0").scroll_into_view_if_needed()
+        before = found.page.evaluate(scrolled)
+        found.page.locator("svg.bars g[data-path=conv1_2] text >> nth=0").click()
+        assert found.page.evaluate(scrolled) == before
+        found.page.fill("#filter", "fc8")
+        found.page.press("#filter", "Enter")
+        assert found.fragment() == "layer=fc8&q=fc8"
+        found.page.fill("#filter", "")
+        for name in ("conv1_1", "conv4_2", "prob"):
+            found.go(f"#layer={name}")
+            assert found.page.evaluate(seen), name
+            assert found.page.evaluate(scrolled) > 0
+
+
+    with opened(browser, vgg16, "#layer=conv4_2", viewport={"width": 1280, "height": 800}) as found:
+        assert found.page.evaluate(seen)
+
+
+@pytest.mark.parametrize("width", [1280, 700])
+def test_headings_stay_in_view(width: int, vgg16: Path, browser: Any) -> None:
+    place = """name => {
+        const head = document.querySelector(".layers thead th").getBoundingClientRect();
+        const bar = document.querySelector(".toolbar").getBoundingClientRect();
+        return [Math.round(head.top), Math.round(bar.bottom), head.bottom <= innerHeight];
+    }"""
+    with opened(browser, vgg16, viewport={"width": width, "height": 700}) as found:
+        found.page.get_by_role("button", name="conv5_1").scroll_into_view_if_needed()
+        found.page.mouse.wheel(0, 1)
+        top, bar, whole = found.page.evaluate(place)
+        assert top >= bar - 1
+        assert whole
+        found.page.evaluate("document.querySelector('#memory').scrollIntoView()")
+        for _ in range(40):  # back to the sort buttons by keyboard
+            found.page.keyboard.press("Shift+Tab")
+        found.page.focus("button[data-sort=macs]")
+        top, bar, whole = found.page.evaluate(place)
+        assert top >= bar - 1
+        assert whole
 
 
 def test_units(vgg16: Path, browser: Any) -> None:

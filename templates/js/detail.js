@@ -8,7 +8,10 @@ export function showDetail(data, row, working, unit) {
   const panel = find("#detail");
   panel.hidden = !row;
   document.documentElement.classList.toggle("detailed", Boolean(row));
-  if (!row) return;
+  if (!row) {
+    document.documentElement.style.scrollPaddingBottom = "";
+    return;
+  }
   find("h2", panel).textContent = (row.path || "(model)") + (row.call > 1 ? ` (call ${row.call})` : "");
   const figures = [];
   for (const [at, column] of data.columns.entries()) {
@@ -26,4 +29,5 @@ export function showDetail(data, row, working, unit) {
   if (lines.length && data.now.batch !== BigInt(data.batch)) lines.push(make("p", { class: "stamp" }, `The arithmetic is that of batch ${data.batch}.`));
   find("dl", panel).replaceChildren(...figures);
   find(".work", panel).replaceChildren(...lines);
+  document.documentElement.style.scrollPaddingBottom = `${panel.offsetHeight + 8}px`;
 }

@@ -11,6 +11,7 @@ import { onChange, set, start, state } from "./state.js";
 import { LayerTable } from "./table.js";
 import { markTimeline } from "./timeline.js";
 
+const BATCH = /^[1-9]\d{0,8}$/;
 const SIZES = { float32: 4, float16: 2, bfloat16: 2 };
 
 function main() {
@@ -24,18 +25,30 @@ function main() {
   });
   const arithmetic = workingOf(data);
   const tree = treeOf(data);
-  const pick = (row) => set({ layer: row ? idOf(row) : "" });
+  let follow = true; // whether the page scrolls to the layer that is selected next
+  const pick = (row, scroll = false) => {
+    follow = scroll;
+    set({ layer: row ? idOf(row) : "" });
+  };
   const table = new LayerTable(data, tree, pick);
   const drawing = new Drawing(data, pick);
   const bars = new Bars(data, pick);
   const selected = () => data.rows.find((row) => idOf(row) === state.layer);
 
   function valid() {
-    const n = /^[1-9]\d{0,8}$/.test(state.n) ? state.n : written.n;
+    const n = BATCH.test(state.n) ? state.n : written.n;
     return data.scaling ? [n, SIZES[state.dtype] ? state.dtype : written.dtype] : [written.n, written.dtype];
   }
 
-  function refresh(changed) {
+  /** Say what is wrong with a batch, if anything is. */
+  function check(control, value = control.value) {
+    const right = BATCH.test(value);
+    control.setAttribute("aria-invalid", String(!right));
+    find("#wrong").textContent = right ? "" : `batch: a whole number from 1 to 999,999,999; still showing batch ${exact(BigInt(valid()[0]))}`;
+    return right;
+  }
+
+  function refresh(changed, moved) {
     const all_ = changed === undefined;
     const has = (...names) => all_ || names.some((name) => changed.has(name));
     const [n, dtype] = valid();
@@ -54,7 +67,7 @@ function main() {
       drawing.select(row);
       bars.select(row);
       showDetail(data, row, row ? arithmetic(row) : [], state.bytes);
-      if (row && has("layer")) table.reveal(row, !all_ || Boolean(row));
+      if (row && has("layer")) table.reveal(row, all_ || moved || follow);
     }
     controls();
   }
@@ -67,6 +80,9 @@ function main() {
   function controls() {
     const [n, dtype] = valid();
     showControls({ ...state, n, dtype });
+    const control = find("[data-state=n]");
+    if (control === document.activeElement) check(control);
+    else check(control, state.n); // the address may name any
   }
 
   function listen() {
@@ -85,12 +101,23 @@ function main() {
       b: () => set({ bytes: state.bytes === "MiB" ? "MB" : "MiB" }),
       v: () => set({ view: state.view === "tree" ? "flat" : "tree" }),
       "/": () => find("#filter").focus(),
+    }, { n: check });
+    find("#filter").addEventListener("keydown", (event) => {
+      const first = table.shown.find((node) => node.row);
+      if (event.key === "Enter" && first) pick(first.row, true);
     });
+    const bar = find(".toolbar[role=toolbar]");
+    const measure = () => {
+      document.documentElement.style.setProperty("--bar", `${bar.offsetHeight}px`);
+      table.fit();
+    };
+    addEventListener("resize", measure);
+    new ResizeObserver(measure).observe(bar);
   }
 
   function step(by) {
     const row = table.neighbour(by);
-    if (row) pick(row);
+    if (row) pick(row, table.isSeen());
   }
 
   function toggle(open) {
@@ -100,9 +127,9 @@ function main() {
   }
 
   table.listen();
-  listen();
   onChange(refresh);
   unveil();
+  listen();
   refresh();
 }
 

@@ -107,12 +107,27 @@ export class LayerTable {
     sum(this.tree);
     this.shown = this.list();
     this.virtual = !whole && this.shown.length > WINDOW;
-    this.scroller.classList.toggle("tall", this.virtual);
     this.table.setAttribute("aria-rowcount", String(this.shown.length + this.inputs.length + 2));
+    if (this.virtual) this.scroller.classList.add("tall"); // rows are drawn for its height
     this.head();
     this.draw(true);
+    this.fit();
     const rows = this.shown.filter((node) => node.row).length;
     find("#shown").textContent = `${exact(rows)} of ${exact(this.data.rows.length)} layers shown`;
+  }
+
+  /** The headings stay in view: below the bar where the table fits, else in a box that scrolls both ways. */
+  fit() {
+    this.scroller.classList.remove("fits");
+    const fits = !this.virtual && this.table.offsetWidth <= this.scroller.clientWidth;
+    this.scroller.classList.toggle("fits", fits);
+    this.scroller.classList.toggle("tall", !fits);
+  }
+
+  /** Whether some of the table is on the screen. */
+  isSeen() {
+    const { top, bottom } = this.scroller.getBoundingClientRect();
+    return top < innerHeight && bottom > 0;
   }
 
   head() {
