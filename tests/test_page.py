@@ -325,7 +325,6 @@ def test_selecting_does_not_scroll_away(vgg16: Path, browser: Any) -> None:
             assert found.page.evaluate(seen), name
             assert found.page.evaluate(scrolled) > 0
 
-
     with opened(browser, vgg16, "#layer=conv4_2", viewport={"width": 1280, "height": 800}) as found:
         assert found.page.evaluate(seen)
 
@@ -526,6 +525,51 @@ def test_narrow_and_wide(width: int, vgg16: Path, resnet: Path, browser: Any) ->
             assert found.page.evaluate("document.documentElement.scrollWidth") <= width
             assert found.violations() == []
             found.shot(f"{path.stem}-{width}")
+
+
+def test_a_phone(vgg16: Path, browser: Any) -> None:
+    small = """() => [...document.querySelectorAll("svg text")].filter(text => {
+        const box = text.getBoundingClientRect();
+        const scale = text.ownerSVGElement.getBoundingClientRect().width / text.ownerSVGElement.viewBox.baseVal.width;
+        return box.width && parseFloat(getComputedStyle(text).fontSize) * scale < 10.95;
+    }).map(text => text.textContent)"""
+    with opened(browser, vgg16, viewport={"width": 360, "height": 740}) as found:
+        assert found.page.evaluate(small) == []
+        tops = [heading.bounding_box()["y"] for heading in found.page.locator("svg.bars > text").all()]
+        assert tops == sorted(set(tops))  # one below the other
+        names = found.page.locator("svg.bars g[data-path=fc6] text", has_text="fc6").all()
+        assert len(names) == 3
+        for row in found.page.locator("tr[data-memory]").all():
+            for cell in row.locator("th, td").all():
+                box = cell.bounding_box()
+                assert box is None or box["x"] + box["width"] <= 360
+        found.page.evaluate("document.querySelector('#totals').scrollIntoView()")
+        bar = found.page.locator(".toolbar[role=toolbar]").bounding_box()
+        assert bar["y"] == 0
+        assert bar["height"] < 60
+        found.choose("n", "x")
+        assert found.page.locator("#wrong").bounding_box()["x"] >= 0
+        assert found.violations() == []
+        found.page.set_viewport_size({"width": 1280, "height": 900})
+        assert len(found.page.locator("svg.bars g[data-path=fc6] text", has_text="fc6").all()) == 1
+
+
+def test_words(vgg16: Path, resnet: Path, browser: Any) -> None:
+    with opened(browser, vgg16, color_scheme="dark") as found:
+        assert found.text(".findings").startswith(
+            "fc6 holds 102,764,544, 74.3% of the parameters; conv1_2, conv2_2, conv3_2, conv3_3, conv4_2 and conv4_3 do "
+            "1,849,688,064, 12.0% of the multiply-accumulates each; "
+        )
+        assert "stronger the colour" in found.text("section:has(#drawn) .caption")
+        assert "dashed arc" not in found.text("section:has(#drawn) .caption")
+        for name in ("conv1_2", "conv2_2", "conv3_2", "conv4_3"):  # those that tie are all labelled
+            assert found.page.locator(f"a.volume[href$='{name}'] .share").text_content() == "12.0%"
+        found.page.click("#claims + details summary")
+        assert ".txt" not in found.text("#claims + details")
+        assert "rounds: right in the two or three digits" in found.text("#claims + details")
+        assert "28,651,984" in found.text(".totals tr:has-text('all layer outputs')")
+    with opened(browser, resnet) as found:
+        assert "dashed arc" in found.text("section:has(#drawn) .caption")
 
 
 def test_print(vgg16: Path, browser: Any, tmp_path: Path) -> None:

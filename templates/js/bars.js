@@ -4,6 +4,7 @@ import { bytes, count, percent } from "./numbers.js";
 import { idOf } from "./costs.js";
 
 const COLUMNS = ["params", "macs", "activation_bytes"];
+const NARROW = 136; // so that a phone shows names and shares at 11 px
 
 export class Bars {
   constructor(data, pick) {
@@ -15,7 +16,10 @@ export class Bars {
     const known = new Map(this.groups.map((each) => [each.path, each]));
     const others = this.groups.find(({ path }) => /^\d+ other layers$/.test(path));
     for (const row of data.rows) (known.get(this.pathOf(row)) ?? others)?.rows.push(row);
-    this.wide = Math.max(...all("rect", svg).map((rect) => Number(rect.getAttribute("width"))));
+    this.drawn = Math.max(...all("rect", svg).map((rect) => Number(rect.getAttribute("width"))));
+    this.box = svg.getAttribute("viewBox");
+    this.axes = all(":scope > path", svg);
+    this.svg = svg;
     for (const { group, rows } of this.groups) {
       const lead = () => rows[0] && pick(rows[0]);
       group.addEventListener("click", lead);
@@ -27,6 +31,35 @@ export class Bars {
     const parts = row.path.split(".");
     const path = parts.slice(0, this.depth).join(".");
     return parts.length > this.depth || path in this.data.containers ? path : idOf(row);
+  }
+
+  /** On a phone the three columns stand below one another, each with its names. */
+  stack(narrow) {
+    const [, , , high] = this.box.split(" ").map(Number);
+    const left = COLUMNS.map((_, at) => Number(this.headings[at].getAttribute("x")));
+    const move = (element, at) => {
+      if (narrow) element.setAttribute("transform", `translate(${left[0] - left[at]} ${at * high})`);
+      else element.removeAttribute("transform");
+    };
+    this.wide = narrow ? NARROW : this.drawn;
+    const size = narrow ? [left[0] + NARROW + 52, COLUMNS.length * high] : this.box.split(" ").slice(2);
+    this.svg.setAttribute("viewBox", `0 0 ${size.join(" ")}`);
+    for (const [at, name] of ["width", "height"].entries()) this.svg.setAttribute(name, size[at]);
+    this.svg.classList.toggle("stacked-columns", narrow);
+    for (const text of all("text.again", this.svg)) text.remove();
+    for (const [at, name] of COLUMNS.entries()) {
+      move(this.headings[at], at);
+      move(this.axes[at], at);
+      for (const { group, rects } of this.groups) {
+        const rect = rects.find((each) => each.getAttribute("class") === name);
+        if (rect) for (const element of [rect, rect.nextElementSibling]) move(element, at);
+        if (!narrow || !at) continue;
+        const again = find("text", group).cloneNode(true);
+        again.setAttribute("class", "ink again");
+        again.setAttribute("transform", `translate(0 ${at * high})`);
+        group.append(again);
+      }
+    }
   }
 
   /** Draw the bars for the present values; work is MACs or FLOPs. */

@@ -10,6 +10,8 @@ function positions(text) {
   });
 }
 
+const LINE = 11;
+
 export class Drawing {
   constructor(data, pick) {
     this.data = data;
@@ -56,21 +58,32 @@ export class Drawing {
     const values = this.volumes.map(({ rows }) => rows.reduce((sum, row) => sum + this.data.rows[row].values[at], 0n));
     const most = values.reduce((a, b) => (a > b ? a : b), 0n);
     const total = this.data.totals[at];
-    let [lastX, lastY] = [-99, 0];
     for (const [i, volume] of this.volumes.entries()) {
       const value = values[i];
       const level = value && most ? Number(value * 5n >= most * 5n ? 5n : 1n + (5n * value) / most) : 0;
       volume.face.setAttribute("class", `q${level}`);
       volume.title.textContent = `${volume.name}; ${exact(value)} = ${human(value)} ${column.title}`;
-      const [x, y] = [Number(volume.share.getAttribute("x")), Number(volume.share.getAttribute("y"))];
-      const room = x - lastX > 34 || Math.abs(y - lastY) > 11;
-      const seen = value * 20n >= total && total && room;
-      volume.share.textContent = seen ? percent(value, total) : "";
-      if (seen) [lastX, lastY] = [x, y];
+      volume.share.textContent = total && value * 20n >= total ? percent(value, total) : "";
     }
+    this.label();
     this.svg.setAttribute("class", `drawing of-${cost}`);
     find("#shown-cost").textContent = column.title;
     find("#shown-total").textContent = human(total);
+  }
+
+  /** Give the shares places where they do not meet: as they are, or a line or two up; of equal shares all or none. */
+  label() {
+    const places = [];
+    const missing = new Set();
+    for (const { share } of this.volumes) {
+      if (!share.textContent) continue;
+      const [x, y] = [Number(share.getAttribute("x")), Number(share.getAttribute("y"))];
+      const free = [0, LINE, 2 * LINE].find((up) => y - up > LINE && places.every(([a, b]) => Math.abs(a - x) > 38 || Math.abs(b - y + up) >= LINE));
+      share.setAttribute("dy", String(-(free ?? 0)));
+      if (free === undefined) missing.add(share.textContent);
+      else places.push([x, y - free]);
+    }
+    for (const { share } of this.volumes) if (missing.has(share.textContent)) share.textContent = "";
   }
 
   select(row) {

@@ -58,7 +58,7 @@ function main() {
     if (has("n", "dtype", "unit", "bytes", "num")) {
       totals(data, n, dtype, written);
       writeFigures(data, n, dtype, SIZES[dtype] ?? 4, state.bytes);
-      bars.show(state.unit === "flop" ? "flops" : "macs", state.bytes);
+      bars.show(work(), state.bytes);
     }
     if (has("cost", "n", "dtype", "bytes", "unit")) drawing.colour(costName(), state.bytes);
     if (has("n", "dtype", "num", "unit", "bytes", "sort", "q", "view", "cols", "layer")) table.show();
@@ -72,8 +72,10 @@ function main() {
     controls();
   }
 
+  const work = () => (state.unit === "flop" ? "flops" : "macs");
+
   function costName() {
-    const wanted = state.cost === "macs" && state.unit === "flop" ? "flops" : state.cost;
+    const wanted = state.cost === "macs" ? work() : state.cost;
     return data.byName[wanted] ? wanted : "macs";
   }
 
@@ -126,6 +128,12 @@ function main() {
     table.show();
   }
 
+  const phone = matchMedia("(max-width: 600px)");
+  bars.stack(phone.matches);
+  phone.addEventListener("change", () => {
+    bars.stack(phone.matches);
+    bars.show(work(), state.bytes);
+  });
   table.listen();
   onChange(refresh);
   unveil();
@@ -147,7 +155,7 @@ function totals(data, n, dtype, written) {
   const inputs = n === "1" ? "one input" : `a batch of ${exact(BigInt(n))}`;
   const size = (value) => bytes(value, state.bytes);
   const line = (key) => data.memory.find((each) => each.key === key)?.values ?? [null, null];
-  const elements = line("outputs")[0] === null ? "" : `${exact(line("outputs")[0])} elements; `;
+  const elements = line("outputs")[0] === null ? "" : `${exact(line("outputs")[0])} distinct outputs; `;
   const cards = {
     params: [count(at("params")), `${exact(at("params"))}; ${size(at("param_bytes"))} in ${dtype}`],
     work: [count(at(work[0]), work[1]), `${exact(at(work[0]))} ${work[1]} forward for ${inputs}`],

@@ -26,6 +26,7 @@ from vggcost.report.view import (
     cell,
     columns,
     extent,
+    finding_parts,
     fold,
     headline_parts,
     input_cells,
@@ -34,6 +35,7 @@ from vggcost.report.view import (
     totals_lines,
     what_goes_in,
 )
+from vggcost.report.volumes import volumes
 from vggcost.units import exact, human_bytes, human_count, shape
 
 __all__ = ["Beside", "model_page"]
@@ -107,14 +109,16 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
     return context(table, depth) | {
         "cards": _cards(table),
         "drawing": Markup(drawing(table)),
+        "joins": any(volume.joins for volume in volumes(table)),
         "costs": [(name, COSTS[name][0]) for name in COSTS if name in _figures(table)],
         "shown_total": human_count(table.totals.macs),
         "bars": Markup(bars(table, depth)),
         "headline": marked(headline_parts(table)),
+        "findings": [marked(parts) for parts in finding_parts(table)],
         "what": what_goes_in(table),
         "written": f"batch {exact(table.run.batch)}, {dtype_of(table)}",
         "totals": _totals(table),
-        "needs": need_sentences(beside.needs),
+        "needs": list(need_sentences(beside.needs)),
         "between": marked(between(table, beside.findings)),
         "needs_fixed": scales and not all(need.terms for need in beside.needs.values()),
         "growth": Markup(growth(table)),
@@ -137,15 +141,26 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
     }
 
 
+_OUTPUTS = {
+    "activations": (
+        "all layer outputs",
+        "elements, those of layers that work in place as well: the column activations",
+    ),
+    "activation_bytes": ("distinct outputs", "in bytes, each piece of memory once: the column activation bytes"),
+}
+"""Two totals that are easily taken for one another, by name and meaning."""
+
+
 def _totals(table: CostTable) -> Iterator[tuple[str, str | Figure, str | Figure, str | Figure]]:
     """All totals, as figures that follow the controls; those that are none of the script's stay as they are."""
     known = {name for name in _figures(table) if hasattr(table.totals, name)} | {"step_flops"}
-    for title, count, human, meaning in totals_lines(table):
-        name = title.lower().replace(" ", "_")
+    for known_as, count, human, means in totals_lines(table):
+        name = known_as.lower().replace(" ", "_")
+        title, meaning = _OUTPUTS.get(name, (known_as, means))
         if name in known:
             value = int(count.replace(",", ""))
             unit = title.split()[-1] if title.endswith(("MACs", "FLOPs")) else "count"
-            form = "bytes" if title.endswith("bytes") else unit
+            form = "bytes" if name.endswith("bytes") else unit
             yield title, Figure(name, "exact", value), Figure(name, form, value), meaning
         elif name == "macs_per_token":
             positions = tokens(table.run.inputs)
@@ -170,11 +185,13 @@ def _cards(table: CostTable) -> Iterator[dict[str, str]]:
     dtype = dtype_of(table)
     lines = {KEYS.get(line.definition.partition(" (")[0], ""): line for line in table.memory}
     outputs, saved = lines.get("outputs"), lines.get("saved")
-    elements = f"{exact(outputs.elements)} elements; " if outputs is not None and outputs.elements is not None else ""
+    elements = (
+        f"{exact(outputs.elements)} distinct outputs; " if outputs is not None and outputs.elements is not None else ""
+    )
     yield {
         "key": "params", "title": "Parameters", "big": human_count(t.params),
         "small": f"{exact(t.params)}; {human_bytes(t.param_bytes)} in {dtype}",
-        "meaning": "numbers that training finds",
+        "meaning": "learned weights and biases",
     }  # fmt: skip
     yield {
         "key": "work", "title": "Work", "big": human_count(t.macs, "MACs"),
@@ -182,14 +199,14 @@ def _cards(table: CostTable) -> Iterator[dict[str, str]]:
         "meaning": marked(
             [
                 Figure("macs", "MACs", t.macs), " (multiply-accumulates) = ", Figure("flops", "FLOPs", t.flops),
-                f" by the convention {table.convention.name}: {table.convention.sentence}",
+                f" by the convention {table.convention.name}",
             ]
         ),
     }  # fmt: skip
     yield {
         "key": "activations", "title": "Activations", "big": human_bytes(t.activation_bytes),
         "small": f"{elements}{what}, {dtype}",
-        "meaning": "outputs of all layers, each memory once",
+        "meaning": "what the layers give, each piece of memory once",
     }  # fmt: skip
     if saved is not None and saved.bytes is not None:
         yield {

@@ -8,7 +8,7 @@ from math import prod
 
 from vggcost.records import CostTable, Extent, InputRecord, LayerCost, MemoryLine, Totals
 from vggcost.report.figure import Figure, Inputs
-from vggcost.units import described, exact, human_bytes, human_count, percent, shape
+from vggcost.units import described, exact, human_bytes, human_count, shape
 from vggcost.zoo import Fact, facts_of, find
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Column",
     "cell",
     "extent",
+    "finding_parts",
     "findings",
     "fold",
     "headline",
@@ -143,26 +144,46 @@ def largest(layers: Sequence[LayerCost], name: str) -> tuple[list[LayerCost], in
 
 def findings(table: CostTable) -> list[str]:
     """Say where the cost sits: a sentence for parameters, MACs and activation memory."""
-    sentences = []
+    return ["".join(map(str, parts)) for parts in finding_parts(table)]
+
+
+def finding_parts(table: CostTable) -> list[list[str | Figure]]:
+    """The sentences of `findings`, their figures apart.
+
+    Example:
+        Of VGG-16 the first is "fc6 holds 102,764,544, 74.3% of the parameters".
+    """
+    sentences: list[list[str | Figure]] = []
     for name, singular, plural, what in (
         ("params", "holds", "hold", "parameters"),
         ("macs", "does", "do", "multiply-accumulates"),
         ("activation_bytes", "makes", "make", "activation bytes"),
     ):
         layers, most = largest(table.layers, name)
-        total = getattr(table.totals, name)
         if not layers:
             continue
         names = [layer_name(layer) for layer in layers]
-        share = percent(most, total)
-        if len(names) == 1:
-            sentences.append(f"{names[0]} {singular} {share} of the {what}")
-        else:
-            last = names[-1] if len(names) <= 3 else f"{len(names) - 3} more"
-            first = names[:-1] if len(names) <= 3 else names[:3]
-            listed = f"{', '.join(first)} and {last}"
-            sentences.append(f"{listed} {plural} {share} of the {what} each")
+        if len(names) > _NAMED:
+            names = [*names[:3], f"{len(names) - 3} more"]
+        several = len(names) > 1
+        listed = f"{', '.join(names[:-1])} and {names[-1]}" if several else names[0]
+        row = next(at for at, layer in enumerate(table.layers) if layer is layers[0])
+        share = Figure(f"r{row}.{name}", "share", most, getattr(table.totals, name))
+        words = f" of the {what}{' each' if several else ''}"
+        sentences.append(
+            [
+                f"{listed} {plural if several else singular} ",
+                Figure(f"r{row}.{name}", "exact", most),
+                ", ",
+                share,
+                words,
+            ]
+        )
     return sentences
+
+
+_NAMED = 8
+"""Layers that tie for the most are named, if they are no more."""
 
 
 def headline(table: CostTable) -> str:
