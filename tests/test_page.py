@@ -15,8 +15,10 @@ from tests.browser import browser, opened
 from vggcost import analyze, memory
 from vggcost._analyze import Said
 from vggcost._page import analyze_scaled, page_of
+from vggcost.load import load
 from vggcost.report.html import html
 from vggcost.report.memory import render_memory
+from vggcost.report.needs import needs_of
 from vggcost.report.scaling import CHECKED, SIZES, columns_of, evaluate, rule
 from vggcost.units import exact, human_bytes, human_count
 
@@ -162,6 +164,24 @@ def test_batch_and_dtype(vgg16: Path, browser: Any) -> None:
         assert saved is not None
         assert found.text("[data-card=saved] .big") == human_bytes(saved)
         assert found.text("#recomputed") == "Recomputed for a batch of 64 in float16."
+        assert found.text(".lead") == (
+            "138.36 M parameters; 990.10 GMACs = 1.98 TFLOPs forward for 64 inputs of 3×224×224 float16."
+        )
+        assert "990.10 GMACs (multiply-accumulates) = 1.98 TFLOPs" in found.text("[data-card=work]")
+        totals = found.text(".totals")
+        for value in (
+            there.totals.macs,
+            2 * there.totals.macs,
+            there.totals.activations,
+            there.totals.activation_bytes,
+        ):
+            assert exact(value) in totals
+        assert "28,651,984" not in totals  # all layers' outputs at batch 1
+        headings = found.page.locator("svg.bars > text").all_text_contents()
+        size = human_bytes(there.totals.activation_bytes)
+        assert headings == ["parameters 138.36 M", "MACs 990.10 G", f"activation bytes {size}"]
+        assert exact(64 * 3 * 224 * 224 * 2) in found.text("tr.input")
+        assert found.page.locator("[data-stamp]").is_visible()  # the picture of the training step is that of batch 1
         rows = {
             found.text(f"tr[data-memory='{at}'] th"): found.text(f"tr[data-memory='{at}'] td:nth-child(3)")
             for at in range(7)
@@ -170,8 +190,76 @@ def test_batch_and_dtype(vgg16: Path, browser: Any) -> None:
         both = there.totals.activation_bytes + 64 * 3 * 224 * 224 * 2
         assert rows["the same and the input"] == f"{exact(both)} = {human_bytes(both)}"
         assert found.fragment() == "n=64&dtype=float16"
-        found.choose("n", "0")  # no batch: as it was run
+        found.page.click("[data-do=reset]")
         assert found.text("[data-card=work] .big") == "15.47 GMACs"
+        assert found.page.locator("[data-stamp]").is_hidden()
+
+
+@pytest.mark.parametrize(("batch", "dtype"), [(1, "float32"), (64, "float16"), (7, "bfloat16")])
+@pytest.mark.parametrize("name", ["vgg16", "resnet-50"])
+def test_how_much_memory_is_needed(
+    name: str, batch: int, dtype: str, browser: Any, request: pytest.FixtureRequest
+) -> None:
+    path = request.getfixturevalue(name.partition("-")[0])
+    step = memory(name, batch=batch, dtype=dtype, optimizer="none")
+    adam = memory(name, batch=batch, dtype=dtype, optimizer="adam")
+    with opened(browser, path, f"#n={batch}&dtype={dtype}") as found:
+        inference, training = found.page.locator(".needs li").all_inner_texts()
+    assert f"peak {human_bytes(step.totals.peak_bytes)} " in training
+    states = 2 * step.totals.param_bytes
+    assert f"{human_bytes(states)} more" in training
+    assert adam.totals.optimizer_bytes - states == 4 * len(list(load(name).model.parameters()))  # and their step counts
+    held = step.totals.param_bytes + step.totals.buffer_bytes
+    assert f"weights {human_bytes(held)} " in inference
+    if name == "vgg16":  # the outputs of conv1_1 (ReLU in place) and conv1_2, and the image
+        size = SIZES[dtype]
+        live = batch * (2 * 64 * 224 * 224 + 3 * 224 * 224) * size
+        pool = batch * (64 * 224 * 224 * size + 64 * 112 * 112 * (size + 8) + 3 * 224 * 224 * size)  # and its indices
+        assert f"besides {human_bytes(max(live, pool))} = {human_bytes(held + max(live, pool))}" in inference
+
+
+def test_why_two_figures_are_quoted(vgg16: Path, resnet: Path, browser: Any) -> None:
+    convolutions, distinct = 13_547_520 * 4, 15_088_080 * 4
+    with opened(browser, vgg16) as found:
+        said = found.text("#between")
+        assert (
+            "51.68 MiB counts the outputs of the 13 convolutions only (of one image in float32 quoted as 51.68 MB);"
+            in said
+        )
+        assert "57.56 MiB counts every distinct output once, ReLU in place" in said
+        assert "quoted as 58 MB" in said
+        assert (
+            f"the {human_bytes(distinct - convolutions)} between them are the outputs of MaxPool2d, Linear and Softmax"
+            in said
+        )
+        found.choose("n", "64")
+        assert f"{human_bytes(64 * convolutions)} counts" in found.text("#between")
+        assert f"the {human_bytes(64 * (distinct - convolutions))} between them" in found.text("#between")
+        # with the image: here softmax's 1,000 outputs count, in notes they do not
+        assert "such notes leave Softmax out" in found.text(".memory")
+        found.page.click("#claims + details summary")
+        assert (
+            "60,950,432 = 58.13 MiB; the note's own rows (input, convolutions, pools, linear layers; no softmax)"
+            in (found.text("#claims + details"))
+        )
+    with opened(browser, resnet) as found:
+        assert "counts the outputs of the 53 convolutions only; " in found.text("#between")
+        assert "outputs of" in found.text("#between")
+
+
+def test_the_fullest_op_may_change_with_the_batch() -> None:
+    def run(batch: int, dtype: str) -> dict[str, list[int]]:
+        size = SIZES[dtype]
+        return {"live": [1000 * size, 10 * batch * size + 8 * batch, 7 * batch * size]}
+
+    need = needs_of(run, 1, scales=True)["live"]
+    assert need.bytes == 4000
+    for batch, size in ((1, 4), (83, 4), (84, 4), (71, 2), (72, 2), (10**6, 2)):
+        expected = max(1000 * size, 10 * batch * size + 8 * batch)
+        assert max(evaluate(terms, batch, size) for terms in need.terms) == expected
+    assert (0, 0, 0, 7) not in need.terms
+    uneven = needs_of(lambda batch, _: {"live": [batch * batch]}, 1, scales=True)["live"]
+    assert uneven.terms == ()
 
 
 def test_every_figure_of_every_row(resnet: Path, browser: Any) -> None:
@@ -187,16 +275,99 @@ def test_every_figure_of_every_row(resnet: Path, browser: Any) -> None:
     assert [[row[0], row[1], *row[3:]] for row in rows] == expected
 
 
+def test_what_is_no_batch_is_refused(vgg16: Path, browser: Any) -> None:
+    with opened(browser, vgg16) as found:
+        found.choose("n", "8")
+        for bad in ("abc", "0", "-1", "1e6", "64.5", "", "1000000000"):
+            found.choose("n", bad)
+            assert found.page.locator("[data-state=n]").get_attribute("aria-invalid") == "true"
+            assert found.text("#wrong") == "batch: a whole number from 1 to 999,999,999; still showing batch 8"
+            assert found.page.input_value("[data-state=n]") == bad
+            assert found.text("[data-card=work] .big") == "123.76 GMACs"
+            assert found.fragment() == "n=8"
+        assert found.violations() == []
+        found.choose("n", "9")
+        assert found.text("#wrong") == ""
+        assert found.page.locator("[data-state=n]").get_attribute("aria-invalid") == "false"
+        found.choose("n", "x")
+        found.page.focus("[data-state=unit]")
+        found.choose("unit", "flop")  # the field shows again what the page shows
+        assert found.page.input_value("[data-state=n]") == "9"
+        assert found.text("#wrong") == ""
+    with opened(browser, vgg16, "#n=x") as found:
+        assert found.text("#wrong").endswith("still showing batch 1")
+
+
+def test_selecting_does_not_scroll_away(vgg16: Path, browser: Any) -> None:
+    scrolled = "scrollY"
+    seen = """() => {
+        const row = document.querySelector("tr.selected").getBoundingClientRect();
+        const bar = document.querySelector(".toolbar").getBoundingClientRect();
+        const head = document.querySelector(".layers thead").getBoundingClientRect();
+        const panel = document.querySelector("#detail").getBoundingClientRect();
+        return row.top >= bar.bottom && row.bottom <= panel.top && head.bottom <= row.top + 1;
+    }"""
+    with opened(browser, vgg16) as found:
+        found.page.click("a.volume[href='#layer=fc8'] path >> nth=0")
+        assert found.page.evaluate(scrolled) == 0
+        found.page.keyboard.press("k")
+        assert found.page.evaluate(scrolled) == 0
+        found.page.locator("svg.bars g[data-path=conv1_2] text >> nth=0").scroll_into_view_if_needed()
+        before = found.page.evaluate(scrolled)
+        found.page.locator("svg.bars g[data-path=conv1_2] text >> nth=0").click()
+        assert found.page.evaluate(scrolled) == before
+        found.page.fill("#filter", "fc8")
+        found.page.press("#filter", "Enter")
+        assert found.fragment() == "layer=fc8&q=fc8"
+        found.page.fill("#filter", "")
+        for name in ("conv1_1", "conv4_2", "prob"):
+            found.go(f"#layer={name}")
+            assert found.page.evaluate(seen), name
+            assert found.page.evaluate(scrolled) > 0
+
+    with opened(browser, vgg16, "#layer=conv4_2", viewport={"width": 1280, "height": 800}) as found:
+        assert found.page.evaluate(seen)
+
+
+@pytest.mark.parametrize("width", [1280, 700])
+def test_headings_stay_in_view(width: int, vgg16: Path, browser: Any) -> None:
+    place = """name => {
+        const head = document.querySelector(".layers thead th").getBoundingClientRect();
+        const bar = document.querySelector(".toolbar").getBoundingClientRect();
+        return [Math.round(head.top), Math.round(bar.bottom), head.bottom <= innerHeight];
+    }"""
+    with opened(browser, vgg16, viewport={"width": width, "height": 700}) as found:
+        found.page.get_by_role("button", name="conv5_1").scroll_into_view_if_needed()
+        found.page.mouse.wheel(0, 1)
+        top, bar, whole = found.page.evaluate(place)
+        assert top >= bar - 1
+        assert whole
+        found.page.evaluate("document.querySelector('#memory').scrollIntoView()")
+        for _ in range(40):  # back to the sort buttons by keyboard
+            found.page.keyboard.press("Shift+Tab")
+        found.page.focus("button[data-sort=macs]")
+        top, bar, whole = found.page.evaluate(place)
+        assert top >= bar - 1
+        assert whole
+
+
 def test_units(vgg16: Path, browser: Any) -> None:
     with opened(browser, vgg16) as found:
         found.choose("unit", "flop")
         assert found.text("[data-card=work] .big") == "30.94 GFLOPs"
         assert "FLOPs" in found.text(".layers thead")
         assert "30,940,528,640" in found.text(".layers tfoot")
+        assert found.page.locator("svg.bars > text").nth(1).text_content() == "FLOPs 30.94 G"
         found.choose("num", "human")
         assert "30.94 G" in found.text(".layers tfoot")
         found.choose("bytes", "MB")
         assert found.text("[data-card=activations] .big") == "60.35 MB"
+        assert found.page.locator("svg.bars > text").nth(2).text_content() == "activation bytes 60.35 MB"
+        step = memory("vgg16", optimizer="none").totals.peak_bytes
+        drawn = found.page.locator("svg.timeline").text_content() or ""
+        assert f"peak {step / 10**9:.2f} GB" in drawn
+        assert "200 MB" in drawn
+        assert "MiB" not in drawn
         found.choose("cost", "params")
         assert found.page.locator("a.volume[href$='fc6'] path").first.get_attribute("class") == "q5"
         assert found.text("#shown-total") == "138.36 M"
@@ -354,6 +525,51 @@ def test_narrow_and_wide(width: int, vgg16: Path, resnet: Path, browser: Any) ->
             assert found.page.evaluate("document.documentElement.scrollWidth") <= width
             assert found.violations() == []
             found.shot(f"{path.stem}-{width}")
+
+
+def test_a_phone(vgg16: Path, browser: Any) -> None:
+    small = """() => [...document.querySelectorAll("svg text")].filter(text => {
+        const box = text.getBoundingClientRect();
+        const scale = text.ownerSVGElement.getBoundingClientRect().width / text.ownerSVGElement.viewBox.baseVal.width;
+        return box.width && parseFloat(getComputedStyle(text).fontSize) * scale < 10.95;
+    }).map(text => text.textContent)"""
+    with opened(browser, vgg16, viewport={"width": 360, "height": 740}) as found:
+        assert found.page.evaluate(small) == []
+        tops = [heading.bounding_box()["y"] for heading in found.page.locator("svg.bars > text").all()]
+        assert tops == sorted(set(tops))  # one below the other
+        names = found.page.locator("svg.bars g[data-path=fc6] text", has_text="fc6").all()
+        assert len(names) == 3
+        for row in found.page.locator("tr[data-memory]").all():
+            for cell in row.locator("th, td").all():
+                box = cell.bounding_box()
+                assert box is None or box["x"] + box["width"] <= 360
+        found.page.evaluate("document.querySelector('#totals').scrollIntoView()")
+        bar = found.page.locator(".toolbar[role=toolbar]").bounding_box()
+        assert bar["y"] == 0
+        assert bar["height"] < 60
+        found.choose("n", "x")
+        assert found.page.locator("#wrong").bounding_box()["x"] >= 0
+        assert found.violations() == []
+        found.page.set_viewport_size({"width": 1280, "height": 900})
+        assert len(found.page.locator("svg.bars g[data-path=fc6] text", has_text="fc6").all()) == 1
+
+
+def test_words(vgg16: Path, resnet: Path, browser: Any) -> None:
+    with opened(browser, vgg16, color_scheme="dark") as found:
+        assert found.text(".findings").startswith(
+            "fc6 holds 102,764,544, 74.3% of the parameters; conv1_2, conv2_2, conv3_2, conv3_3, conv4_2 and conv4_3 do "
+            "1,849,688,064, 12.0% of the multiply-accumulates each; "
+        )
+        assert "stronger the colour" in found.text("section:has(#drawn) .caption")
+        assert "dashed arc" not in found.text("section:has(#drawn) .caption")
+        for name in ("conv1_2", "conv2_2", "conv3_2", "conv4_3"):  # those that tie are all labelled
+            assert found.page.locator(f"a.volume[href$='{name}'] .share").text_content() == "12.0%"
+        found.page.click("#claims + details summary")
+        assert ".txt" not in found.text("#claims + details")
+        assert "rounds: right in the two or three digits" in found.text("#claims + details")
+        assert "28,651,984" in found.text(".totals tr:has-text('all layer outputs')")
+    with opened(browser, resnet) as found:
+        assert "dashed arc" in found.text("section:has(#drawn) .caption")
 
 
 def test_print(vgg16: Path, browser: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,12 +10,14 @@ from vggcost import claims
 from vggcost._analyze import Inputs, Said, analyze, loaded_model, prepared, run_once
 from vggcost._memory import simulated
 from vggcost.claims import Finding
+from vggcost.cost.memory import step_totals, timeline
 from vggcost.cost.step import MemoryReport
 from vggcost.errors import ModelError, VggcostError
 from vggcost.load import Loaded
-from vggcost.records import CostTable, Step
+from vggcost.records import CostTable, Step, Trace
 from vggcost.report.memory import where
 from vggcost.report.model_page import Beside
+from vggcost.report.needs import Need, needs_of
 from vggcost.report.scaling import Scaling, scaling
 
 __all__ = ["analyze_scaled", "page_of"]
@@ -34,7 +37,42 @@ def page_of(model: Any, inputs: Inputs, said: Said) -> tuple[CostTable, Beside]:
     loaded = None if said.fuse else loaded_model(model, said.options)
     table, found = analyze_scaled(model, inputs, said, loaded)
     step = _step(model, inputs, said, loaded) if table.run.device == "meta" else None
-    return table, Beside(found, _findings(table, said), step, where(step) if step is not None else "")
+    needs = (
+        _needs(model, inputs, said, loaded, trains=step is not None, scales=not found.reason)
+        if table.run.device == "meta"
+        else {}
+    )
+    return table, Beside(found, _findings(table, said), step, where(step) if step is not None else "", needs)
+
+
+def _needs(
+    model: Any, inputs: Inputs, said: Said, loaded: Loaded | None, *, trains: bool, scales: bool
+) -> dict[str, Need]:
+    """Find the most that is alive at once in a run and, if it trains, in a training step."""
+    from vggcost.trace import trace_model
+    from vggcost.trace.step import trace_step
+
+    def alive(mode: str, batch: int, dtype: str) -> Trace:
+        found, run, arguments = prepared(model, inputs, batch, mode, (), said.options, fuse=said.fuse, loaded=loaded)
+        assume = {**found.assume, **said.assume}
+        if mode == "inference":
+            return trace_model(found.model, run, arguments=arguments, assume=assume, dtype=dtype)
+        return trace_step(found.model, run, Step("none", dtype=dtype), arguments=arguments, assume=assume)
+
+    def lives(batch: int, dtype: str) -> dict[str, Sequence[int]]:
+        dtype = dtype if scales else said.dtype
+        line = timeline(alive("inference", batch, dtype))
+        held = tuple(map(sum, zip(line.bytes["param"], line.bytes["buffer"], strict=True)))
+        known: dict[str, Sequence[int]] = {"held": held, "live": [a - b for a, b in zip(line.total, held, strict=True)]}
+        if trains:
+            trace = alive("training", batch, dtype)
+            known |= {"peak": timeline(trace).total, "states": (2 * step_totals(trace, 0).gradient_bytes,)}
+        return known
+
+    try:
+        return needs_of(lives, said.batch, scales=scales)
+    except VggcostError:  # the table says why it does not run so
+        return {}
 
 
 def _step(model: Any, inputs: Inputs, said: Said, loaded: Loaded | None) -> MemoryReport | None:

@@ -2,11 +2,12 @@
 import { all, find } from "./dom.js";
 import { set, state } from "./state.js";
 
-/** Bind every control: values to the state, buttons and keys to what they do. */
-export function bind(actions, keys) {
+/** Bind every control: values to the state unless a check refuses them, buttons and keys to what they do. */
+export function bind(actions, keys, checks = {}) {
   for (const control of all("[data-state]")) {
     const key = control.dataset.state;
     control.addEventListener("input", () => {
+      if (checks[key] && !checks[key](control)) return undefined;
       if (control.type !== "checkbox") return set({ [key]: control.value });
       const chosen = all(`[data-state=${key}]`).filter((box) => box.checked).map((box) => box.value);
       return set({ [key]: chosen.join(",") });

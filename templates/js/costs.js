@@ -12,12 +12,14 @@ export function read(text) {
   });
   data.column = Object.fromEntries(data.columns.map((column, at) => [column.name, at]));
   data.inputs = data.inputs.map(BigInt);
+  for (const need of Object.values(data.needs)) [need.value, need.terms] = [BigInt(need.value), need.terms.map((each) => each.map(BigInt))];
   for (const line of data.memory) line.base = line.base.map((value) => (value === null ? null : BigInt(value)));
   if (data.scaling) data.scaling.terms = data.scaling.terms.map(([place, row, at, ...terms]) => [place, row, at, terms.map(BigInt)]);
   return data;
 }
 
-function evaluated([p, q, r, t], batch, size) {
+/** p + q·N + s·(r + t·N) */
+export function evaluated([p, q, r, t], batch, size) {
   return p + q * batch + size * (r + t * batch);
 }
 
@@ -30,8 +32,9 @@ function ruled(value, kind, now, then) {
 
 /** Give every row, the totals and the memory lines their values for a batch and bytes an element. */
 export function recompute(data, batch, size) {
+  data.now = { batch: BigInt(batch), size: BigInt(size) };
   if (data.scaling) {
-    const now = { batch: BigInt(batch), size: BigInt(size) };
+    const { now } = data;
     const then = { batch: BigInt(data.scaling.batch), size: BigInt(data.scaling.size) };
     for (const row of data.rows) {
       row.values = row.base.map((value, at) => (value ? ruled(value, data.columns[at].follows, now, then) : value));

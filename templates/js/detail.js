@@ -8,7 +8,10 @@ export function showDetail(data, row, working, unit) {
   const panel = find("#detail");
   panel.hidden = !row;
   document.documentElement.classList.toggle("detailed", Boolean(row));
-  if (!row) return;
+  if (!row) {
+    document.documentElement.style.scrollPaddingBottom = "";
+    return;
+  }
   find("h2", panel).textContent = (row.path || "(model)") + (row.call > 1 ? ` (call ${row.call})` : "");
   const figures = [];
   for (const [at, column] of data.columns.entries()) {
@@ -22,6 +25,9 @@ export function showDetail(data, row, working, unit) {
   const extents = data.extents.map((title, at) => [title, row.extent[at]]).filter(([, text]) => text);
   for (const [title, text] of extents) figures.push(make("dt", {}, title), make("dd", {}, `${text} px`));
   find(".what", panel).textContent = [row.kind, `output ${shapeText(row.shape)}`, row.attributes].filter(Boolean).join(" · ");
+  const lines = working.map((line) => make("p", {}, make("code", {}, line)));
+  if (lines.length && data.now.batch !== BigInt(data.batch)) lines.push(make("p", { class: "stamp" }, `The arithmetic is that of batch ${data.batch}.`));
   find("dl", panel).replaceChildren(...figures);
-  find(".work", panel).replaceChildren(...working.map((line) => make("p", {}, make("code", {}, line))));
+  find(".work", panel).replaceChildren(...lines);
+  document.documentElement.style.scrollPaddingBottom = `${panel.offsetHeight + 8}px`;
 }

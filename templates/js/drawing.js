@@ -1,7 +1,6 @@
-// The drawing and the bars follow the cost that is shown and the layer that is selected.
+// The drawing follows the cost that is shown and the layer that is selected.
 import { all, find } from "./dom.js";
 import { bytes, count, exact, percent } from "./numbers.js";
-import { idOf } from "./costs.js";
 
 /** "0-2 5" → [0, 1, 2, 5] */
 function positions(text) {
@@ -10,6 +9,8 @@ function positions(text) {
     return Array.from({ length: last - first + 1 }, (_, i) => first + i);
   });
 }
+
+const LINE = 11;
 
 export class Drawing {
   constructor(data, pick) {
@@ -41,14 +42,6 @@ export class Drawing {
       next.link.setAttribute("tabindex", "0");
       next.link.focus();
     });
-    this.bars = all("svg.bars g[data-path]");
-    for (const bar of this.bars) {
-      bar.addEventListener("click", () => {
-        const { path } = bar.dataset;
-        const row = data.rows.find((each) => idOf(each) === path) ?? data.rows.find((each) => each.path.startsWith(`${path}.`));
-        if (row) pick(row);
-      });
-    }
   }
 
   /** The layer that a volume is named after: the one with most work. */
@@ -65,21 +58,32 @@ export class Drawing {
     const values = this.volumes.map(({ rows }) => rows.reduce((sum, row) => sum + this.data.rows[row].values[at], 0n));
     const most = values.reduce((a, b) => (a > b ? a : b), 0n);
     const total = this.data.totals[at];
-    let [lastX, lastY] = [-99, 0];
     for (const [i, volume] of this.volumes.entries()) {
       const value = values[i];
       const level = value && most ? Number(value * 5n >= most * 5n ? 5n : 1n + (5n * value) / most) : 0;
       volume.face.setAttribute("class", `q${level}`);
       volume.title.textContent = `${volume.name}; ${exact(value)} = ${human(value)} ${column.title}`;
-      const [x, y] = [Number(volume.share.getAttribute("x")), Number(volume.share.getAttribute("y"))];
-      const room = x - lastX > 34 || Math.abs(y - lastY) > 11;
-      const seen = value * 20n >= total && total && room;
-      volume.share.textContent = seen ? percent(value, total) : "";
-      if (seen) [lastX, lastY] = [x, y];
+      volume.share.textContent = total && value * 20n >= total ? percent(value, total) : "";
     }
+    this.label();
     this.svg.setAttribute("class", `drawing of-${cost}`);
     find("#shown-cost").textContent = column.title;
     find("#shown-total").textContent = human(total);
+  }
+
+  /** Give the shares places where they do not meet: as they are, or a line or two up; of equal shares all or none. */
+  label() {
+    const places = [];
+    const missing = new Set();
+    for (const { share } of this.volumes) {
+      if (!share.textContent) continue;
+      const [x, y] = [Number(share.getAttribute("x")), Number(share.getAttribute("y"))];
+      const free = [0, LINE, 2 * LINE].find((up) => y - up > LINE && places.every(([a, b]) => Math.abs(a - x) > 38 || Math.abs(b - y + up) >= LINE));
+      share.setAttribute("dy", String(-(free ?? 0)));
+      if (free === undefined) missing.add(share.textContent);
+      else places.push([x, y - free]);
+    }
+    for (const { share } of this.volumes) if (missing.has(share.textContent)) share.textContent = "";
   }
 
   select(row) {
@@ -88,10 +92,6 @@ export class Drawing {
       link.classList.toggle("selected", here);
       if (here) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
-    }
-    for (const bar of this.bars) {
-      const { path } = bar.dataset;
-      bar.classList.toggle("selected", row !== undefined && (idOf(row) === path || row.path.startsWith(`${path}.`)));
     }
   }
 }

@@ -1,13 +1,17 @@
 // The page of one model.
 import { read, recompute, treeOf, idOf } from "./costs.js";
+import { Bars } from "./bars.js";
 import { bind, showControls, unveil, wear } from "./controls.js";
 import { showDetail } from "./detail.js";
 import { all, find } from "./dom.js";
 import { Drawing } from "./drawing.js";
+import { writeFigures } from "./figures.js";
 import { bytes, count, exact } from "./numbers.js";
 import { onChange, set, start, state } from "./state.js";
 import { LayerTable } from "./table.js";
+import { markTimeline } from "./timeline.js";
 
+const BATCH = /^[1-9]\d{0,8}$/;
 const SIZES = { float32: 4, float16: 2, bfloat16: 2 };
 
 function main() {
@@ -21,42 +25,66 @@ function main() {
   });
   const arithmetic = workingOf(data);
   const tree = treeOf(data);
-  const pick = (row) => set({ layer: row ? idOf(row) : "" });
+  let follow = true; // whether the page scrolls to the layer that is selected next
+  const pick = (row, scroll = false) => {
+    follow = scroll;
+    set({ layer: row ? idOf(row) : "" });
+  };
   const table = new LayerTable(data, tree, pick);
   const drawing = new Drawing(data, pick);
+  const bars = new Bars(data, pick);
   const selected = () => data.rows.find((row) => idOf(row) === state.layer);
 
   function valid() {
-    const n = /^[1-9]\d{0,8}$/.test(state.n) ? state.n : written.n;
+    const n = BATCH.test(state.n) ? state.n : written.n;
     return data.scaling ? [n, SIZES[state.dtype] ? state.dtype : written.dtype] : [written.n, written.dtype];
   }
 
-  function refresh(changed) {
+  /** Say what is wrong with a batch, if anything is. */
+  function check(control, value = control.value) {
+    const right = BATCH.test(value);
+    control.setAttribute("aria-invalid", String(!right));
+    find("#wrong").textContent = right ? "" : `batch: a whole number from 1 to 999,999,999; still showing batch ${exact(BigInt(valid()[0]))}`;
+    return right;
+  }
+
+  function refresh(changed, moved) {
     const all_ = changed === undefined;
     const has = (...names) => all_ || names.some((name) => changed.has(name));
     const [n, dtype] = valid();
     if (has("n", "dtype")) recompute(data, n, SIZES[dtype] ?? 4);
     if (has("theme")) wear();
-    if (has("n", "dtype", "unit", "bytes", "num")) totals(data, n, dtype, written);
+    if (has("bytes")) markTimeline(state.bytes);
+    if (has("n", "dtype", "unit", "bytes", "num")) {
+      totals(data, n, dtype, written);
+      writeFigures(data, n, dtype, SIZES[dtype] ?? 4, state.bytes);
+      bars.show(work(), state.bytes);
+    }
     if (has("cost", "n", "dtype", "bytes", "unit")) drawing.colour(costName(), state.bytes);
     if (has("n", "dtype", "num", "unit", "bytes", "sort", "q", "view", "cols", "layer")) table.show();
     if (has("layer", "n", "dtype", "bytes")) {
       const row = selected();
       drawing.select(row);
+      bars.select(row);
       showDetail(data, row, row ? arithmetic(row) : [], state.bytes);
-      if (row && has("layer")) table.reveal(row, !all_ || Boolean(row));
+      if (row && has("layer")) table.reveal(row, all_ || moved || follow);
     }
     controls();
   }
 
+  const work = () => (state.unit === "flop" ? "flops" : "macs");
+
   function costName() {
-    const wanted = state.cost === "macs" && state.unit === "flop" ? "flops" : state.cost;
+    const wanted = state.cost === "macs" ? work() : state.cost;
     return data.byName[wanted] ? wanted : "macs";
   }
 
   function controls() {
     const [n, dtype] = valid();
     showControls({ ...state, n, dtype });
+    const control = find("[data-state=n]");
+    if (control === document.activeElement) check(control);
+    else check(control, state.n); // the address may name any
   }
 
   function listen() {
@@ -75,12 +103,23 @@ function main() {
       b: () => set({ bytes: state.bytes === "MiB" ? "MB" : "MiB" }),
       v: () => set({ view: state.view === "tree" ? "flat" : "tree" }),
       "/": () => find("#filter").focus(),
+    }, { n: check });
+    find("#filter").addEventListener("keydown", (event) => {
+      const first = table.shown.find((node) => node.row);
+      if (event.key === "Enter" && first) pick(first.row, true);
     });
+    const bar = find(".toolbar[role=toolbar]");
+    const measure = () => {
+      document.documentElement.style.setProperty("--bar", `${bar.offsetHeight}px`);
+      table.fit();
+    };
+    addEventListener("resize", measure);
+    new ResizeObserver(measure).observe(bar);
   }
 
   function step(by) {
     const row = table.neighbour(by);
-    if (row) pick(row);
+    if (row) pick(row, table.isSeen());
   }
 
   function toggle(open) {
@@ -89,10 +128,16 @@ function main() {
     table.show();
   }
 
+  const phone = matchMedia("(max-width: 600px)");
+  bars.stack(phone.matches);
+  phone.addEventListener("change", () => {
+    bars.stack(phone.matches);
+    bars.show(work(), state.bytes);
+  });
   table.listen();
-  listen();
   onChange(refresh);
   unveil();
+  listen();
   refresh();
 }
 
@@ -110,7 +155,7 @@ function totals(data, n, dtype, written) {
   const inputs = n === "1" ? "one input" : `a batch of ${exact(BigInt(n))}`;
   const size = (value) => bytes(value, state.bytes);
   const line = (key) => data.memory.find((each) => each.key === key)?.values ?? [null, null];
-  const elements = line("outputs")[0] === null ? "" : `${exact(line("outputs")[0])} elements; `;
+  const elements = line("outputs")[0] === null ? "" : `${exact(line("outputs")[0])} distinct outputs; `;
   const cards = {
     params: [count(at("params")), `${exact(at("params"))}; ${size(at("param_bytes"))} in ${dtype}`],
     work: [count(at(work[0]), work[1]), `${exact(at(work[0]))} ${work[1]} forward for ${inputs}`],
@@ -133,6 +178,7 @@ function totals(data, n, dtype, written) {
   }
   const now = n === written.n && dtype === written.dtype ? "" : `Recomputed for ${inputs} in ${dtype}.`;
   find("#recomputed").textContent = now;
+  for (const stamp of all("[data-stamp]")) stamp.hidden = !now;
 }
 
 /** Add up columns' totals, in bytes, and memory lines. */

@@ -11,8 +11,8 @@ function parsed() {
   return known;
 }
 
-function tell(changed) {
-  for (const listener of listeners) listener(changed);
+function tell(changed, moved = false) {
+  for (const listener of listeners) listener(changed, moved);
 }
 
 /** Start with the defaults and what the address says. */
@@ -23,13 +23,13 @@ export function start(values) {
     const now = parsed();
     const changed = new Set(Object.keys(now).filter((key) => now[key] !== state[key]));
     Object.assign(state, now);
-    if (changed.size) tell(changed);
+    if (changed.size) tell(changed, true);
   };
   addEventListener("popstate", moved);
   addEventListener("hashchange", moved);
 }
 
-/** Call a function with the names of what changed, from now on. */
+/** Call a function with the names of what changed, and whether the address did it, from now on. */
 export function onChange(listener) {
   listeners.push(listener);
 }

@@ -107,12 +107,27 @@ export class LayerTable {
     sum(this.tree);
     this.shown = this.list();
     this.virtual = !whole && this.shown.length > WINDOW;
-    this.scroller.classList.toggle("tall", this.virtual);
     this.table.setAttribute("aria-rowcount", String(this.shown.length + this.inputs.length + 2));
+    if (this.virtual) this.scroller.classList.add("tall"); // rows are drawn for its height
     this.head();
     this.draw(true);
+    this.fit();
     const rows = this.shown.filter((node) => node.row).length;
     find("#shown").textContent = `${exact(rows)} of ${exact(this.data.rows.length)} layers shown`;
+  }
+
+  /** The headings stay in view: below the bar where the table fits, else in a box that scrolls both ways. */
+  fit() {
+    this.scroller.classList.remove("fits");
+    const fits = !this.virtual && this.table.offsetWidth <= this.scroller.clientWidth;
+    this.scroller.classList.toggle("fits", fits);
+    this.scroller.classList.toggle("tall", !fits);
+  }
+
+  /** Whether some of the table is on the screen. */
+  isSeen() {
+    const { top, bottom } = this.scroller.getBoundingClientRect();
+    return top < innerHeight && bottom > 0;
   }
 
   head() {
@@ -151,14 +166,22 @@ export class LayerTable {
       return row;
     };
     const rows = this.shown.slice(from, to).map((node, at) => this.row(node, from + at));
-    const inputs = from === 0 ? this.inputs.map((row) => this.inputRow(row)) : [];
+    const inputs = from === 0 ? this.inputs.map((row, at) => this.inputRow(row, this.data.goes[at])) : [];
     body.replaceChildren(...inputs, ...(from ? [spacer(from)] : []), ...rows, ...(to < count ? [spacer(count - to)] : []));
   }
 
-  /** A row of what goes in, with the columns of choice. */
-  inputRow(row) {
+  /** A row of what goes in, with the columns of choice, for the present batch and dtype. */
+  inputRow(row, goes) {
+    const known = { ...row.dataset };
+    if (goes) {
+      const { batch, size } = this.data.now;
+      const each = goes.sizes.reduce((product, part) => product * BigInt(part), goes.batched ? batch : 1n);
+      const [elements, held] = ["activations", "activation_bytes"].map((name) => BigInt(known[name].replaceAll(",", "")));
+      known.activations = exact(each);
+      known.activation_bytes = exact(goes.floating ? each * size : (each * held) / elements);
+    }
     const cells = [...row.cells].slice(0, 3).map((cell) => cell.cloneNode(true));
-    cells.push(...this.columns().map((column) => make("td", { class: "n" }, row.dataset[column.name] ?? "")));
+    cells.push(...this.columns().map((column) => make("td", { class: "n" }, known[column.name] ?? "")));
     return make("tr", { class: "input" }, ...cells);
   }
 

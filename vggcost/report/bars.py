@@ -31,13 +31,13 @@ def bars(table: CostTable, depth: int | None = None) -> str:
     Returns:
         An `<svg>` element without reference to any host; the same text every run.
     """
-    layers, note = _chosen(table, depth)
+    layers, note, level = _chosen(table, depth)
     step = _PANEL + _VALUE + _GAP
     width, height = _LABEL + 3 * step - _GAP, _TOP + _ROW * len(layers) + 4
     title = f"Parameters, MACs and activation bytes of each layer of {table.run.title}{note}"
     parts = [
         f'<svg class="bars" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}"'
-        f' height="{height}" role="img" aria-label="{escape(title)}" font-family="system-ui, sans-serif"'
+        f' height="{height}" data-depth="{level}" role="img" aria-label="{escape(title)}" font-family="system-ui, sans-serif"'
         ' font-size="11">',
         f"<title>{escape(title)}</title>",
     ]
@@ -71,19 +71,19 @@ def bars(table: CostTable, depth: int | None = None) -> str:
     return "\n".join(parts)
 
 
-def _chosen(table: CostTable, depth: int | None) -> tuple[Sequence[LayerCost], str]:
-    """The layers worth a bar: all, or folded, or the largest, so that the picture stays readable."""
+def _chosen(table: CostTable, depth: int | None) -> tuple[Sequence[LayerCost], str, int]:
+    """The layers worth a bar: all, or folded, or the largest, so that the picture stays readable; and the depth."""
     deepest = max((layer.path.count(".") + 1 for layer in table.layers), default=1)
     for level in range(min(depth or deepest, deepest), 0, -1):
         found = [layer for layer in fold(table, level) if _costs(layer)]
         if len(found) <= _MOST_ROWS:
-            return found, "" if level == deepest else f", folded to depth {level}"
+            return found, "" if level == deepest else f", folded to depth {level}", level
     ranked = sorted(range(len(found)), key=lambda i: -_share(found[i], table.totals))
     kept = set(ranked[: _MOST_ROWS - 1])
     rest = [layer for i, layer in enumerate(found) if i not in kept]
     sums = {name: sum(getattr(layer, name) for layer in rest) for name, *_ in _PANELS}
     other = replace(rest[0], path=f"{len(rest)} other layers", call=1, **sums)
-    return [found[i] for i in sorted(kept)] + [other], f": the {_MOST_ROWS - 1} largest of {len(found)}"
+    return [found[i] for i in sorted(kept)] + [other], f": the {_MOST_ROWS - 1} largest of {len(found)}", level
 
 
 def _costs(layer: LayerCost) -> bool:

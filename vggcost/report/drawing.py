@@ -9,7 +9,7 @@ residual one, is one volume with an arc over it.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -35,6 +35,7 @@ _HIGH, _WIDE, _GAP, _SLANT = 150.0, 940.0, 11.0, 0.14
 _TOP, _LEFT = 34.0, 14.0
 _LEAST = 6.0
 _TURN = 58
+_LINE = 11.0
 
 
 def shade(value: int, most: int) -> int:
@@ -63,6 +64,7 @@ class _Box:
     rows: tuple[int, ...] = ()
     name: str = ""
     joins: bool = False
+    up: float = 0.0
 
     @property
     def outline(self) -> list[tuple[float, float]]:
@@ -73,7 +75,7 @@ class _Box:
     @property
     def above(self) -> tuple[float, float]:
         """Where its share is written."""
-        return self.x + (self.wide + self.deep) / 2, self.y - self.deep - 7
+        return self.x + (self.wide + self.deep) / 2, self.y - self.deep - 7 - self.up
 
     @property
     def below(self) -> tuple[float, float]:
@@ -115,7 +117,6 @@ def _canvas(table: CostTable, cost: str) -> _Canvas:
     thick = min(2.2, max(_WIDE - _GAP * (len(found) + 1), 240.0) / roots)
     middle = _TOP + _HIGH / 2 + _SLANT * _HIGH / 2
     boxes: list[_Box] = []
-    shown = (-99.0, 0.0)  # where the last percentage stands
     x = _LEFT
     for volume, value in zip((start, *found), (0, *values), strict=True):
         wide, high = max(_LEAST, volume.channels**0.5 * thick), max(3.0, volume.height * scale)
@@ -127,18 +128,37 @@ def _canvas(table: CostTable, cost: str) -> _Canvas:
             _label(volume.name), text, percent(value, total) if total and value * 20 >= total else "", volume.rows,
             volume.name, volume.joins,
         )  # fmt: skip
-        near = box.above[0] - shown[0] <= 34 and abs(box.above[1] - shown[1]) <= 11
-        if box.share and not near:
-            shown = box.above
-        boxes.append(replace(box, share="" if near else box.share))
+        boxes.append(box)
         x += wide + _GAP
+    boxes = _labelled(boxes)
     lowest = max(box.below[1] + 10 + 5.2 * len(box.label) for box in boxes)
     note = (
         f"A volume is as high as its map (the highest {exact(max(v.height for v in (start, *found)))}) and as wide as the "
-        f"root of its channels; the darker, the more {heading}. Percentages are shares of {human(total)}."
+        f"root of its channels; the stronger the colour, the more {heading}. Percentages are shares of {human(total)}."
     )
     right = x + 0.5 * _SLANT * _HIGH + 30
     return _Canvas(right, lowest, f"{table.run.title}, drawn to scale", note, shades, tuple(boxes))
+
+
+def _labelled(boxes: Sequence[_Box]) -> list[_Box]:
+    """Give the shares places where they do not meet: as they are, or a line or two up; of equal shares all or none."""
+    found: list[_Box] = []
+    places: list[tuple[float, float]] = []
+    missing: set[str] = set()
+    for box in boxes:
+        tries = [replace(box, up=up) for up in (0.0, _LINE, 2 * _LINE)] if box.share else []
+        free = [
+            each
+            for each in tries
+            if each.above[1] > _LINE
+            and all(abs(each.above[0] - x) > 38 or abs(each.above[1] - y) >= _LINE for x, y in places)
+        ]
+        if free:
+            places.append(free[0].above)
+        elif box.share:
+            missing.add(box.share)
+        found.append(free[0] if free else box)
+    return [replace(box, share="") if box.share in missing else box for box in found]
 
 
 def drawing(table: CostTable, cost: str = "macs", *, links: bool = True) -> str:
@@ -197,8 +217,9 @@ def _svg(box: _Box, shades: tuple[str, ...], link: bool) -> Iterator[str]:
     )
     if box.rows:
         a, b = box.above
+        up = f' dy="{-box.up:.0f}"' if box.up else ""
         yield (
-            f'<text class="ink share" fill="#222" font-size="10" font-weight="600" x="{a:.1f}" y="{b:.1f}" '
+            f'<text class="ink share" fill="#222" font-size="11" font-weight="600" x="{a:.1f}" y="{b + box.up:.1f}"{up} '
             f'text-anchor="middle">{box.share}</text>'
         )
     yield "</a>" if link else "</g>"

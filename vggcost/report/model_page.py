@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import prod
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from markupsafe import Markup
@@ -15,12 +15,28 @@ from vggcost.records import CostTable, LayerCost
 from vggcost.report.bars import bars
 from vggcost.report.document import context
 from vggcost.report.drawing import COSTS, drawing
+from vggcost.report.figure import Figure, marked
 from vggcost.report.growth import growth
+from vggcost.report.how_much import KEYS, between, dtype_of, input_bytes, memory_lines, need_sentences
+from vggcost.report.needs import Need
 from vggcost.report.scaling import COLUMNS, SAVED, SIZES, Scaling, columns_of
 from vggcost.report.script import json_text, safe_number
 from vggcost.report.timeline import timeline_svg
-from vggcost.report.view import BYTES, cell, columns, extent, fold, input_cells, layer_name
-from vggcost.units import described, exact, human_bytes, human_count, shape
+from vggcost.report.view import (
+    cell,
+    columns,
+    extent,
+    finding_parts,
+    fold,
+    headline_parts,
+    input_cells,
+    layer_name,
+    tokens,
+    totals_lines,
+    what_goes_in,
+)
+from vggcost.report.volumes import volumes
+from vggcost.units import exact, human_bytes, human_count, shape
 
 __all__ = ["Beside", "model_page"]
 
@@ -41,8 +57,6 @@ _SHOWN = (
     "receptive_field",
     "jump",
 )
-_KEYS = {"distinct output storages": "outputs", "saved for backward": "saved"}
-"""Lines of the memory section that the four figures above are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +68,14 @@ class Beside:
         findings: what was published of the model, recomputed.
         step: what a training step needs; None: not known.
         sentence: where its peak is.
+        needs: the most bytes alive at once: `held` and `live` of a run, `peak` of a training step, `states` of Adam.
     """
 
     scaling: Scaling = SAVED
     findings: tuple[Finding, ...] = ()
     step: MemoryReport | None = None
     sentence: str = ""
+    needs: Mapping[str, Need] = field(default_factory=dict)
 
 
 def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str, Any]:
@@ -87,19 +103,27 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
                 "figures": [(name, text) for name, text in known.items() if text and name != "output_shape"],
             }
         )
-    lines = _memory(table)
+    lines = memory_lines(table)
     left_out = len(layers) - len(rows)
     scales = not beside.scaling.reason
     return context(table, depth) | {
         "cards": _cards(table),
         "drawing": Markup(drawing(table)),
+        "joins": any(volume.joins for volume in volumes(table)),
         "costs": [(name, COSTS[name][0]) for name in COSTS if name in _figures(table)],
         "shown_total": human_count(table.totals.macs),
         "bars": Markup(bars(table, depth)),
-        "what": described(table.run.inputs, table.run.batch),
+        "headline": marked(headline_parts(table)),
+        "findings": [marked(parts) for parts in finding_parts(table)],
+        "what": what_goes_in(table),
+        "written": f"batch {exact(table.run.batch)}, {dtype_of(table)}",
+        "totals": _totals(table),
+        "needs": list(need_sentences(beside.needs)),
+        "between": marked(between(table, beside.findings)),
+        "needs_fixed": scales and not all(need.terms for need in beside.needs.values()),
         "growth": Markup(growth(table)),
         "timeline": Markup(timeline_svg(beside.step, beside.sentence)) if beside.step is not None else "",
-        "step": beside.sentence,
+        "step": _peak(beside),
         "rows": rows,
         "inputs_rows": inputs,
         "left_out": f"{exact(left_out)} more rows are shown by the page's script." if left_out else "",
@@ -107,38 +131,82 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
         "choices": _columns(table),
         "scales": scales,
         "fixed": beside.scaling.reason,
-        "dtypes": list(SIZES) if scales else [_dtype(table)],
+        "dtypes": list(SIZES) if scales else [dtype_of(table)],
         "claims": [
-            (f.claim.quantity, f"{f.claim.value} {f.claim.unit}".strip(), f.verdict, f.computed, f.claim.source)
+            (f.claim.quantity, f"{f.claim.value} {f.claim.unit}".strip(), f.verdict, _here(f), _titled(f.claim.source))
             for f in sorted(beside.findings, key=lambda f: f.verdict != "wrong")
         ],
         "counts": _verdicts(beside.findings),
-        "data": Markup(json_text(_data(table, lines, beside.scaling, len(rows) if depth is None else 0))),
+        "data": Markup(json_text(_data(table, lines, beside, len(rows) if depth is None else 0))),
     }
+
+
+_OUTPUTS = {
+    "activations": (
+        "all layer outputs",
+        "elements, those of layers that work in place as well: the column activations",
+    ),
+    "activation_bytes": ("distinct outputs", "in bytes, each piece of memory once: the column activation bytes"),
+}
+"""Two totals that are easily taken for one another, by name and meaning."""
+
+
+def _totals(table: CostTable) -> Iterator[tuple[str, str | Figure, str | Figure, str | Figure]]:
+    """All totals, as figures that follow the controls; those that are none of the script's stay as they are."""
+    known = {name for name in _figures(table) if hasattr(table.totals, name)} | {"step_flops"}
+    for known_as, count, human, means in totals_lines(table):
+        name = known_as.lower().replace(" ", "_")
+        title, meaning = _OUTPUTS.get(name, (known_as, means))
+        if name in known:
+            value = int(count.replace(",", ""))
+            unit = title.split()[-1] if title.endswith(("MACs", "FLOPs")) else "count"
+            form = "bytes" if name.endswith("bytes") else unit
+            yield title, Figure(name, "exact", value), Figure(name, form, value), meaning
+        elif name == "macs_per_token":
+            positions = tokens(table.run.inputs)
+            yield title, count, human, marked(["of ", Figure("tokens", "exact", positions), " token ids"])
+        else:
+            yield title, count, human, meaning
+
+
+def _peak(beside: Beside) -> str:
+    """The sentence on a training step's peak, whose unit follows."""
+    if beside.step is None:
+        return ""
+    peak = beside.step.peak.bytes
+    before, found, after = beside.sentence.partition(human_bytes(peak))
+    return marked([before, Figure(str(peak), "bytes", peak), after] if found else [before])
 
 
 def _cards(table: CostTable) -> Iterator[dict[str, str]]:
     """The four totals, and what each means."""
     t, run = table.totals, table.run
     what = "one input" if run.batch == 1 else f"a batch of {exact(run.batch)}"
-    dtype = _dtype(table)
-    lines = {_KEYS.get(line.definition.partition(" (")[0], ""): line for line in table.memory}
+    dtype = dtype_of(table)
+    lines = {KEYS.get(line.definition.partition(" (")[0], ""): line for line in table.memory}
     outputs, saved = lines.get("outputs"), lines.get("saved")
-    elements = f"{exact(outputs.elements)} elements; " if outputs is not None and outputs.elements is not None else ""
+    elements = (
+        f"{exact(outputs.elements)} distinct outputs; " if outputs is not None and outputs.elements is not None else ""
+    )
     yield {
         "key": "params", "title": "Parameters", "big": human_count(t.params),
         "small": f"{exact(t.params)}; {human_bytes(t.param_bytes)} in {dtype}",
-        "meaning": "numbers that training finds",
+        "meaning": "learned weights and biases",
     }  # fmt: skip
     yield {
         "key": "work", "title": "Work", "big": human_count(t.macs, "MACs"),
         "small": f"{exact(t.macs)} MACs forward for {what}",
-        "meaning": f"multiply-accumulates; {human_count(t.flops, 'FLOPs')} by convention {table.convention.name}",
+        "meaning": marked(
+            [
+                Figure("macs", "MACs", t.macs), " (multiply-accumulates) = ", Figure("flops", "FLOPs", t.flops),
+                f" by the convention {table.convention.name}",
+            ]
+        ),
     }  # fmt: skip
     yield {
         "key": "activations", "title": "Activations", "big": human_bytes(t.activation_bytes),
         "small": f"{elements}{what}, {dtype}",
-        "meaning": "outputs of all layers, each memory once",
+        "meaning": "what the layers give, each piece of memory once",
     }  # fmt: skip
     if saved is not None and saved.bytes is not None:
         yield {
@@ -146,62 +214,6 @@ def _cards(table: CostTable) -> Iterator[dict[str, str]]:
             "small": f"{exact(saved.bytes)} bytes; {what}, {dtype}",
             "meaning": "what training keeps until the backward pass",
         }  # fmt: skip
-
-
-def _dtype(table: CostTable) -> str:
-    """The floating-point dtype of what goes in; float32 for token ids."""
-    return next((i.dtype for i in table.run.inputs if i.dtype in SIZES), "float32")
-
-
-def _memory(table: CostTable) -> list[dict[str, Any]]:
-    """The definitions of memory, and those that add them to the input and to the parameters."""
-    lines: list[dict[str, Any]] = [
-        {
-            "key": _KEYS.get(line.definition.partition(" (")[0], ""),
-            "base": [line.elements, line.bytes],
-            "cells": _cells(line.definition, line.elements, line.bytes, line.note),
-        }
-        for line in table.memory
-    ]
-    at = {line.definition.partition(" (")[0]: number for number, line in enumerate(table.memory)}
-    held = table.totals.param_bytes
-    inputs = sum(_input_bytes(table))
-    outputs, saved = at.get("distinct output storages"), at.get("saved for backward")
-    sums: list[tuple[str, list[str | int], int | None, str]] = []
-    if outputs is not None:
-        sums.append(
-            ("the same and the input", [outputs, "input"], inputs, "as notes that list the image as a layer add up")
-        )
-    sums.append(("parameters", ["param_bytes"], held, "in their own dtype"))
-    if saved is not None and lines[saved]["base"][1] is not None and table.totals.trainable == table.totals.params:
-        note = "as if all lived at once; gradients come while what was saved goes, so that the peak is a little lower"
-        sums.append(
-            ("parameters, gradients and saved for backward", ["param_bytes", "param_bytes", saved], 2 * held, note)
-        )
-    found = []
-    for definition, parts, total, note in sums:
-        more = sum(lines[part]["base"][1] or 0 for part in parts if isinstance(part, int))
-        value = (total or 0) + more
-        found.append({"key": "", "parts": parts, "base": [None, value], "cells": _cells(definition, None, value, note)})
-    after = outputs + 1 if outputs is not None else len(lines)
-    # The script finds a line by its position: those that are added up come last in the data, and where they belong here.
-    for number, line in enumerate([*lines, *found]):
-        line["at"] = number
-    return [*lines[:after], *found[:1], *lines[after:], *found[1:]] if outputs is not None else [*lines, *found]
-
-
-def _input_bytes(table: CostTable) -> tuple[int, int]:
-    """Bytes of what goes in: of floating-point tensors, which follow the dtype, and of others."""
-    sizes = [(prod(record.shape) * BYTES.get(record.dtype, 1), record.dtype in SIZES) for record in table.run.inputs]
-    return sum(size for size, floating in sizes if floating), sum(size for size, floating in sizes if not floating)
-
-
-def _cells(definition: str, elements: int | None, nbytes: int | None, note: str) -> tuple[str, str, str, str]:
-    if nbytes is None:
-        return definition, "unknown", "unknown", note
-    human = human_bytes(nbytes)
-    size = human if nbytes < 1024 else f"{exact(nbytes)} = {human}"
-    return definition, "" if elements is None else exact(elements), size, note
 
 
 def _figures(table: CostTable) -> list[str]:
@@ -218,9 +230,10 @@ def _columns(table: CostTable) -> list[dict[str, Any]]:
     return [*found, {"name": "receptive_field", "title": "receptive field"}, {"name": "jump", "title": "jump"}]
 
 
-def _data(table: CostTable, lines: Sequence[dict[str, Any]], scaling: Scaling, written: int) -> dict[str, Any]:
+def _data(table: CostTable, lines: Sequence[dict[str, Any]], beside: Beside, written: int) -> dict[str, Any]:
     """What the script works on; `written` rows have their arithmetic in the page already."""
     names = _figures(table)
+    scaling = beside.scaling
     kinds: dict[str, int] = {}
     attributes: dict[str, int] = {}
     rows = [
@@ -239,7 +252,7 @@ def _data(table: CostTable, lines: Sequence[dict[str, Any]], scaling: Scaling, w
     places = {"layer": 0, "memory": 1}
     return {
         "batch": table.run.batch,
-        "dtype": _dtype(table),
+        "dtype": dtype_of(table),
         "columns": [column for column in _columns(table) if column["name"] in names],
         "extents": ["receptive field", "jump"],
         "shown": [name for name in _SHOWN if name in names or name in ("receptive_field", "jump")],
@@ -257,7 +270,13 @@ def _data(table: CostTable, lines: Sequence[dict[str, Any]], scaling: Scaling, w
             | ({"parts": line["parts"]} if "parts" in line else {})
             for line in sorted(lines, key=lambda line: line["at"])
         ],
-        "inputs": [safe_number(value) for value in _input_bytes(table)],
+        "inputs": [safe_number(value) for value in input_bytes(table)],
+        "goes": [] if beside.scaling.reason else _goes(table),
+        "tokens": tokens(table.run.inputs),
+        "needs": {
+            name: {"value": safe_number(need.bytes), "terms": [[safe_number(term) for term in terms] for terms in need.terms]}
+            for name, need in beside.needs.items()
+        },
         "scaling": None
         if scaling.reason
         else {
@@ -273,6 +292,22 @@ def _data(table: CostTable, lines: Sequence[dict[str, Any]], scaling: Scaling, w
     }  # fmt: skip
 
 
+def _goes(table: CostTable) -> list[dict[str, Any]]:
+    """What goes in, apart from the batch and the dtype."""
+    batch = table.run.batch
+    return [
+        {
+            "name": record.name,
+            "item": record.is_item,
+            "batched": (batched := not record.is_item and record.shape[:1] == (batch,)),
+            "sizes": list(record.shape[1:] if batched else record.shape),
+            "floating": record.dtype in SIZES,
+            "kind": record.dtype,
+        }
+        for record in table.run.inputs
+    ]
+
+
 def _attributes(layer: LayerCost) -> str:
     """Write what a layer was made with."""
     return ", ".join(f"{name} {_value(value)}" for name, value in layer.attributes)
@@ -282,6 +317,22 @@ def _value(value: Any) -> str:
     if isinstance(value, tuple) and value and all(isinstance(item, int) for item in value):
         return shape(value)
     return str(value)
+
+
+def _here(finding: Finding) -> str:
+    """The value found here, with what must be known of it where it is not plainly the same."""
+    return f"{finding.computed}; {finding.note}" if finding.note and finding.verdict != "exact" else finding.computed
+
+
+def _titled(source: str) -> str:
+    """Name a source for people.
+
+    Example:
+        >>> _titled("004_5ee6463d84c2d8d3.txt")
+        'a study note on VGG, no. 4'
+    """
+    found = re.fullmatch(r"(\d+)_[0-9a-f]+\.txt", source)
+    return f"a study note on VGG, no. {int(found[1])}" if found else source
 
 
 def _verdicts(findings: Sequence[Finding]) -> str:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from vggcost.records import CostTable
 
-__all__ = ["CHECKED", "RUNS", "SAVED", "SIZES", "Scaling", "Terms", "columns_of", "scaling"]
+__all__ = ["CHECKED", "RUNS", "SAVED", "SIZES", "Scaling", "Terms", "columns_of", "evaluate", "rule", "scaling",
+           "terms_of"]  # fmt: skip
 
 Terms = tuple[int, int, int, int]
 """p, q, r and t."""
@@ -93,7 +94,7 @@ def scaling(run: Callable[[int, str], CostTable], batch: int) -> Scaling:
     checked = _figures(last)
     for place, value in figures[0].items():
         values = [each[place] for each in figures]
-        terms = _terms(values, batch)
+        terms = terms_of(values, batch)
         if terms is None or evaluate(terms, batch + more, SIZES[dtype]) != checked[place]:
             rows = tables[0].layers if place[0] == "layer" else tables[0].memory
             name = getattr(rows[place[1]], "path", "") or getattr(rows[place[1]], "definition", "(model)")
@@ -130,7 +131,7 @@ def rule(value: int, column: str, batch: int, size: int) -> Terms | None:
     return (terms[0], terms[1], terms[2], terms[3])
 
 
-def _terms(values: Sequence[int], batch: int) -> Terms | None:
+def terms_of(values: Sequence[int], batch: int) -> Terms | None:
     """Solve for the terms from the values of `RUNS`; None: they are not whole."""
     wide, narrow = (SIZES[dtype] for _, dtype in (RUNS[0], RUNS[2]))
     a, b, c, d = values

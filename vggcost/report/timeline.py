@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from html import escape
+from math import floor, log10
 
 from vggcost.cost.memory import ROLES
 from vggcost.cost.step import MemoryReport
 from vggcost.units import human_bytes
 
-__all__ = ["timeline_svg"]
+__all__ = ["ticks", "timeline_svg"]
 
 _WIDE, _HIGH, _LEFT, _TOP, _BELOW = 860, 220, 84, 30, 44
 _COLOURS = (
@@ -19,11 +20,28 @@ _COLOURS = (
     "#56b4e9",
     "#d55e00",
     "#8c8c8c",
-    "#332288",
+    "#8172d5",
     "#882255",
     "#117733",
 )
 _MOMENTS = 180
+
+
+_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
+
+
+def ticks(most: int) -> list[tuple[int, str]]:
+    """List round numbers of bytes up to the largest, each with its text.
+
+    Example:
+        >>> ticks(585000000)
+        [(0, '0'), (104857600, '100 MiB'), (209715200, '200 MiB'), (314572800, '300 MiB'), (419430400, '400 MiB'), (524288000, '500 MiB')]
+    """
+    size, prefix = next(((size, prefix) for size, prefix in _UNITS if most >= 2 * size), _UNITS[-1])
+    top = most / size
+    power: int = 10 ** max(0, floor(log10(top / 4)))
+    step = power * next((each for each in (1, 2, 5) if top / (power * each) <= 6), 10)
+    return [(value * size, f"{value} {prefix}" if value else "0") for value in range(0, int(top) + 1, step)]
 
 
 def timeline_svg(found: MemoryReport, where: str) -> str:
@@ -55,17 +73,15 @@ def timeline_svg(found: MemoryReport, where: str) -> str:
     high = _TOP + _HIGH + _BELOW
     parts = [
         f'<svg class="timeline" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_LEFT + _WIDE + 12} {high}" '
-        f'width="{_LEFT + _WIDE + 12}" height="{high}" role="img" aria-label="{escape(title)}" '
+        f'width="{_LEFT + _WIDE + 12}" height="{high}" data-axis="{_TOP} {_HIGH} {most}" role="img" aria-label="{escape(title)}" '
         'font-family="system-ui, sans-serif" font-size="11">',
         f"<title>{escape(title)}</title>",
         f"<desc>{escape(where)}</desc>",
     ]
-    for quarter in range(5):
-        value = most * quarter // 4
-        parts.append(f'<path class="grid" d="M{_LEFT} {y(value):.1f}h{_WIDE}" stroke="#ddd"/>')
+    for value, text in ticks(most):
         parts.append(
-            f'<text class="ink" fill="#444" x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">'
-            f"{human_bytes(value)}</text>"
+            f'<g class="tick" transform="translate(0 {y(value):.1f})"><path class="grid" d="M{_LEFT} 0h{_WIDE}" stroke="#ddd"/>'
+            f'<text class="ink" fill="#444" x="{_LEFT - 6}" y="4" text-anchor="end">{text}</text></g>'
         )
     below = [0] * len(places)
     shown = [role for role in ROLES if max(found.timeline.bytes[role], default=0)]
@@ -91,6 +107,6 @@ def timeline_svg(found: MemoryReport, where: str) -> str:
     parts.append(f'<path class="mark" d="M{at:.1f} {_TOP}l-5 -8h10z" fill="#222"/>')
     parts.append(
         f'<text class="ink" fill="#222" x="{at:.1f}" y="{_TOP - 13}" text-anchor="{side}" font-weight="600">'
-        f"peak {human_bytes(peak.bytes)}</text>"
+        f'peak <tspan data-f="{peak.bytes} bytes">{human_bytes(peak.bytes)}</tspan></text>'
     )
     return "\n".join([*parts, "</svg>"])

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields, replace
 from math import prod
 
 from vggcost.records import CostTable, Extent, InputRecord, LayerCost, MemoryLine, Totals
-from vggcost.units import described, exact, human_bytes, human_count, percent, shape
+from vggcost.report.figure import Figure, Inputs
+from vggcost.units import described, exact, human_bytes, human_count, shape
 from vggcost.zoo import Fact, facts_of, find
 
 __all__ = [
@@ -16,13 +17,17 @@ __all__ = [
     "Column",
     "cell",
     "extent",
+    "finding_parts",
     "findings",
     "fold",
     "headline",
+    "headline_parts",
     "input_cells",
     "memory_cells",
     "published_facts",
+    "tokens",
     "totals_lines",
+    "what_goes_in",
 ]
 
 BYTES = {
@@ -139,44 +144,78 @@ def largest(layers: Sequence[LayerCost], name: str) -> tuple[list[LayerCost], in
 
 def findings(table: CostTable) -> list[str]:
     """Say where the cost sits: a sentence for parameters, MACs and activation memory."""
-    sentences = []
+    return ["".join(map(str, parts)) for parts in finding_parts(table)]
+
+
+def finding_parts(table: CostTable) -> list[list[str | Figure]]:
+    """The sentences of `findings`, their figures apart.
+
+    Example:
+        Of VGG-16 the first is "fc6 holds 102,764,544, 74.3% of the parameters".
+    """
+    sentences: list[list[str | Figure]] = []
     for name, singular, plural, what in (
         ("params", "holds", "hold", "parameters"),
         ("macs", "does", "do", "multiply-accumulates"),
         ("activation_bytes", "makes", "make", "activation bytes"),
     ):
         layers, most = largest(table.layers, name)
-        total = getattr(table.totals, name)
         if not layers:
             continue
         names = [layer_name(layer) for layer in layers]
-        share = percent(most, total)
-        if len(names) == 1:
-            sentences.append(f"{names[0]} {singular} {share} of the {what}")
-        else:
-            last = names[-1] if len(names) <= 3 else f"{len(names) - 3} more"
-            first = names[:-1] if len(names) <= 3 else names[:3]
-            listed = f"{', '.join(first)} and {last}"
-            sentences.append(f"{listed} {plural} {share} of the {what} each")
+        if len(names) > _NAMED:
+            names = [*names[:3], f"{len(names) - 3} more"]
+        several = len(names) > 1
+        listed = f"{', '.join(names[:-1])} and {names[-1]}" if several else names[0]
+        row = next(at for at, layer in enumerate(table.layers) if layer is layers[0])
+        share = Figure(f"r{row}.{name}", "share", most, getattr(table.totals, name))
+        words = f" of the {what}{' each' if several else ''}"
+        sentences.append(
+            [
+                f"{listed} {plural if several else singular} ",
+                Figure(f"r{row}.{name}", "exact", most),
+                ", ",
+                share,
+                words,
+            ]
+        )
     return sentences
+
+
+_NAMED = 8
+"""Layers that tie for the most are named, if they are no more."""
 
 
 def headline(table: CostTable) -> str:
     """Say in one sentence what the model costs."""
+    return "".join(map(str, headline_parts(table)))
+
+
+def headline_parts(table: CostTable) -> list[str | Figure]:
+    """The sentence of `headline`, its figures and what goes in apart."""
     totals, run = table.totals, table.run
-    step = ""
+    step: list[str | Figure] = []
     if run.mode == "training":
-        step = f"; with the backward pass {human_count(totals.flops + totals.backward_flops, 'FLOPs')} a step"
+        step = [
+            "; with the backward pass ",
+            Figure("step_flops", "FLOPs", totals.flops + totals.backward_flops),
+            " a step",
+        ]
     note = f" {run.note[0].upper()}{run.note[1:]}." if run.note else ""
     if table.coverage.assumed:
         note += " Some sizes depend on data: what was assumed is listed with the convention."
-    return (
-        f"{human_count(totals.params)} parameters; {human_count(totals.macs, 'MACs')} = "
-        f"{human_count(totals.flops, 'FLOPs')} forward for {_what_goes_in(table)}{step}.{note}"
-    )
+    return [
+        Figure("params", "count", totals.params), " parameters; ", Figure("macs", "MACs", totals.macs), " = ",
+        Figure("flops", "FLOPs", totals.flops), " forward for ", Inputs(what_goes_in(table)), *step, f".{note}",
+    ]  # fmt: skip
 
 
-def _what_goes_in(table: CostTable) -> str:
+def what_goes_in(table: CostTable) -> str:
+    """Say what a table was made for.
+
+    Example:
+        Of VGG-16 at batch 64 it is `64 inputs of 3×224×224`.
+    """
     run = table.run
     text = described(run.inputs, run.batch)
     if len(run.inputs) > 1 or run.inputs[0].is_item:
@@ -184,7 +223,7 @@ def _what_goes_in(table: CostTable) -> str:
     return f"1 input of {text}" if run.batch == 1 else f"{exact(run.batch)} inputs of {text}"
 
 
-def _tokens(inputs: Sequence[InputRecord]) -> int:
+def tokens(inputs: Sequence[InputRecord]) -> int:
     """How many token ids go in, if they are all that does."""
     ids = [record for record in inputs if record.dtype in ("int64", "int32") and len(record.shape) == 2]
     return prod(ids[0].shape) if len(ids) == len(inputs) == 1 else 0
@@ -199,7 +238,7 @@ def totals_lines(table: CostTable) -> list[tuple[str, str, str, str]]:
         ("MACs", t.macs, human_count(t.macs, "MACs"), "multiply-accumulates of the forward pass"),
         ("FLOPs", t.flops, human_count(t.flops, "FLOPs"), f"forward, convention {table.convention.name}"),
     ]
-    positions = _tokens(run.inputs)
+    positions = tokens(run.inputs)
     if positions and t.macs % positions == 0:
         each = t.macs // positions
         lines.insert(3, ("MACs per token", each, human_count(each, "MACs"), f"of {exact(positions)} token ids"))
