@@ -16,9 +16,10 @@ from vggcost import analyze, memory
 from vggcost._analyze import Said
 from vggcost._page import analyze_scaled, page_of
 from vggcost.load import load
+from vggcost.report.how_much import need_sentences
 from vggcost.report.html import html
 from vggcost.report.memory import render_memory
-from vggcost.report.needs import needs_of
+from vggcost.report.needs import Need, needs_of
 from vggcost.report.scaling import CHECKED, SIZES, columns_of, evaluate, rule
 from vggcost.units import exact, human_bytes, human_count
 
@@ -239,12 +240,28 @@ def test_why_two_figures_are_quoted(vgg16: Path, resnet: Path, browser: Any) -> 
         assert "such notes leave Softmax out" in found.text(".memory")
         found.page.click("#claims + details summary")
         assert (
-            "60,950,432 = 58.13 MiB; the note's own rows (input, convolutions, pools, linear layers; no softmax)"
+            "60,950,432 = 58.13 MiB; the input and the outputs of convolutions, pools and linear layers, no softmax"
             in (found.text("#claims + details"))
         )
     with opened(browser, resnet) as found:
         assert "counts the outputs of the 53 convolutions only; " in found.text("#between")
         assert "outputs of" in found.text("#between")
+
+
+def test_a_need_that_does_not_follow_is_stamped() -> None:
+    needs = {
+        "held": Need(4, ((0, 0, 1, 0),)),
+        "live": Need(8, ((0, 0, 0, 2),)),
+        "peak": Need(2048),
+        "states": Need(8, ((0, 0, 2, 0),)),
+    }
+    (_, run, follows), (_, step, stamped) = need_sentences(needs)
+    assert follows
+    assert run.count("data-f=") == 3
+    assert 'data-f="whole bytes">12 B<' in run
+    assert not stamped
+    assert 'data-f="2048 bytes">2.00 KiB<' in step  # a number of its own: only its unit follows
+    assert list(need_sentences({})) == []
 
 
 def test_the_fullest_op_may_change_with_the_batch() -> None:

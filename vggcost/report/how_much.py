@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
+from markupsafe import Markup
+
 from vggcost.claims import Finding
 from vggcost.records import CostTable
 from vggcost.report.figure import Figure, marked
@@ -24,32 +26,25 @@ _NOTED = ("Conv2d", "MaxPool2d", "Linear")
 """Kinds of layers whose outputs course notes add up."""
 
 
-def need_sentences(needs: Mapping[str, Need]) -> Iterator[tuple[str, str]]:
-    """How much memory a run and a training step need, in a sentence each."""
-
-    def needed(name: str) -> Figure:
-        return Figure(name, "bytes", needs[name].bytes)
-
-    if "live" in needs:
-        held, live = needed("held"), needed("live")
-        whole = Figure("whole", "bytes", held.value + live.value)
-        parts: list[str | Figure] = [
-            "weights ",
-            held,
-            " + the most that is alive at once besides ",
-            live,
-            " = ",
-            whole,
-            ".",
-        ]
-        yield "Inference", marked(parts)
-    if "peak" in needs:
-        adam: list[str | Figure] = [
-            " without an optimizer; Adam would keep two states a parameter, ",
-            needed("states"),
-            " more.",
-        ]
-        yield "A training step", marked(["peak ", needed("peak"), *adam])
+def need_sentences(needs: Mapping[str, Need]) -> Iterator[tuple[str, Markup, bool]]:
+    """How much memory a run and a training step need: a name, a sentence, and whether it follows batch and dtype."""
+    for name, parts in (
+        ("Inference", ["weights ", "held", " + the most that is alive at once besides ", "live", " = ", "whole", "."]),
+        (
+            "A training step",
+            ["peak ", "peak", " without an optimizer; Adam would keep two states a parameter, ", "states", " more."],
+        ),
+    ):
+        known = [needs[part] for part in parts if part in needs]
+        if not known:
+            continue
+        follows = all(need.terms for need in known)
+        values = {key: need.bytes for key, need in needs.items()} | {"whole": sum(need.bytes for need in known)}
+        written = (
+            Figure(part if follows else str(values[part]), "bytes", values[part]) if part in values else part
+            for part in parts
+        )
+        yield name, marked(written), follows
 
 
 def between(table: CostTable, findings: Sequence[Finding]) -> list[str | Figure]:

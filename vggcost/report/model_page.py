@@ -120,7 +120,6 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
         "totals": _totals(table),
         "needs": list(need_sentences(beside.needs)),
         "between": marked(between(table, beside.findings)),
-        "needs_fixed": scales and not all(need.terms for need in beside.needs.values()),
         "growth": Markup(growth(table)),
         "timeline": Markup(timeline_svg(beside.step, beside.sentence)) if beside.step is not None else "",
         "step": _peak(beside),
@@ -319,9 +318,15 @@ def _value(value: Any) -> str:
     return str(value)
 
 
+_SUMS = {"image": "the input and the outputs of convolutions, pools and linear layers, no softmax"}
+"""What a measure of the ledger adds up, where the memory section has a line that is nearly the same."""
+
+
 def _here(finding: Finding) -> str:
     """The value found here, with what must be known of it where it is not plainly the same."""
-    return f"{finding.computed}; {finding.note}" if finding.note and finding.verdict != "exact" else finding.computed
+    what = _SUMS.get(finding.claim.measure.partition(" ")[0], "")
+    note = finding.note if finding.verdict != "exact" else ""
+    return "; ".join(part for part in (finding.computed, what, note) if part)
 
 
 def _titled(source: str) -> str:
