@@ -191,3 +191,9 @@ def test_a_block_that_repeats_is_computed_once(monkeypatch: pytest.MonkeyPatch) 
         return counts
 
     assert calls(2) == calls(12)
+
+
+def test_a_view_that_makes_nothing() -> None:
+    model = Gated(lambda x: torch.stack([*x[:, :0].unbind(1), x[:, 0]]), 3)
+    arguments = Arguments((InputRecord("x", (2, 3), "float32"),))
+    assert traced(model, arguments, "inference") == traced(model, arguments, "inference", remember=False)

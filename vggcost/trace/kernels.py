@@ -352,7 +352,7 @@ def _repeatable(
     if not plan.remember or not all(type(t) in _PLAIN_TYPES and not t.is_complex() for t in (*tensors, *outputs)):
         return False
     if plan.remember == "facts":
-        whole = result is outputs[0] if plan.nature == "view" else result is args[0]
+        whole = bool(outputs) and result is (outputs[0] if plan.nature == "view" else args[0])
         return whole and all(t.is_meta for t in tensors)
     if not any(t.is_meta for t in tensors or outputs) or not all(t.is_meta for t in outputs):
         return False  # what real tensors make depends on their values
