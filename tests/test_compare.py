@@ -211,7 +211,7 @@ def test_the_family_page_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("compare", "give models to compare, or --family"),
+        ("compare", "give models to compare, --family, or --from FILE"),
         ("compare --family vggg", "did you mean vgg"),
         ("compare vgg16 vgg61", "did you mean"),
         ("compare vgg16 --columns parms", "did you mean params"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
-
-from markupsafe import Markup
+from typing import TYPE_CHECKING
 
 from vggcost.units import exact, human_bytes, human_count, percent
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 __all__ = ["Figure", "Inputs", "marked"]
 
@@ -60,4 +62,6 @@ class Inputs(str):
 
 def marked(parts: Iterable[str | Figure]) -> Markup:
     """Put a sentence together; its words are escaped, its figures follow the controls."""
+    from markupsafe import Markup
+
     return Markup("").join(parts)
