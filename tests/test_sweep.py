@@ -403,6 +403,7 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path, arguments: tuple[str
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("vggcost: ")
     assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []  # nothing is begun that is not gone through with
 
 
 @pytest.mark.parametrize(

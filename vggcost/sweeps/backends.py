@@ -41,7 +41,7 @@ def results(jobs: Sequence[Job], limits: Limits, workers: int | None, backend: s
         Lost: a worker went while it worked; what has not come is to be asked for again.
     """
     if backend not in BACKENDS:
-        raise OptionError(f"unknown backend {backend!r}; choose of: {', '.join(BACKENDS)}")
+        raise OptionError(f"unknown backend {backend!r}; choose one of: {', '.join(BACKENDS)}")
     joblib = _imported("joblib", backend)
     with ExitStack() as stack:
         way = BACKENDS[backend](scheduler, stack)

@@ -83,7 +83,7 @@ def _expanded(pattern: str) -> list[str]:
         wanted = pattern.lower().replace("_", "-")
         names = [v.name for v in zoo.matching() if any(fnmatchcase(name, wanted) for name in (v.name, *v.aliases))]
     if not names:
-        raise ModelError(f"no model matches {pattern!r}; 'vggcost models {place + ':' if colon else ''}' lists them")
+        raise ModelError(f"no model matches {pattern!r}; 'vggcost models{f' {place}:' if colon else ''}' lists them")
     return names
 
 
@@ -105,7 +105,7 @@ def jobs_of(
     """
     for mode in modes:
         if mode not in MODES:
-            raise OptionError(f"unknown mode {mode!r}; choose of: {', '.join(MODES)}")
+            raise OptionError(f"unknown mode {mode!r}; choose one of: {', '.join(MODES)}")
     for batch in batches:
         if batch < 1:
             raise InputError(f"the batch must be a whole number of 1 or more, not {batch}")

@@ -156,6 +156,7 @@ class Store:
             _pyarrow()  # better now than after hours
         self.journal = Path(f"{path}.jsonl") if self._parquet else self.path
         self._line, _, first = _LINES[self.journal.suffix.lower()]
+        self._new = not self.journal.exists()
         before = self.journal if self.journal.exists() and self.journal.stat().st_size else self.path
         rows = read_rows(before) if before.exists() else []
         self._rows = {key_of(row): row for row in rows}
@@ -220,10 +221,12 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if self._parquet:
+            if self._parquet and self._rows:
                 replace_file(self.path, _parquet(self._rows.values()))
         finally:
             self._file.close()
+            if self._new and not self._rows:  # refused before the first result
+                self.journal.unlink()
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -185,8 +185,9 @@ def run(
     if meta and plan.name in FOLLOWED and not outputs[0].is_floating_point():
         assumed.follow(plan.name, given, outputs[0])
         remember = False
-    seen = _seen(plan, args, kwargs, tensors, result, outputs)
-    if remember and len(plan.memory) < _LIMIT and _repeatable(plan, args, kwargs, tensors, result, outputs):
+    call = _Call(plan, args, kwargs, tensors, result, outputs)
+    seen = _seen(call)
+    if remember and len(plan.memory) < _LIMIT and _repeatable(call):
         plan.memory[signature] = seen
     return seen, tensors, result, outputs, False
 
@@ -340,15 +341,20 @@ def _empty(spec: Any) -> torch.Tensor:
     return torch.empty_strided(shape, strides, dtype=dtype, device=_META)
 
 
-def _repeatable(
-    plan: Plan,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    tensors: list[torch.Tensor],
-    result: Any,
-    outputs: list[torch.Tensor],
-) -> bool:
+class _Call(NamedTuple):
+    """One op call that was computed: its tensors are those among its arguments, its outputs those in its result."""
+
+    plan: Plan
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    tensors: list[torch.Tensor]
+    result: Any
+    outputs: list[torch.Tensor]
+
+
+def _repeatable(call: _Call) -> bool:
     """Whether what may be remembered of an op follows from the signature of this call alone."""
+    plan, args, kwargs, tensors, result, outputs = call
     if not plan.remember or not all(type(t) in _PLAIN_TYPES and not t.is_complex() for t in (*tensors, *outputs)):
         return False
     if plan.remember == "facts":
@@ -365,14 +371,13 @@ def _repeatable(
     return len(after) == len(outputs) and not before & after
 
 
-def _seen(
-    plan: Plan,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    tensors: list[torch.Tensor],
-    result: Any,
-    outputs: list[torch.Tensor],
-) -> Seen:
+def _seen(call: _Call) -> Seen:
+    """Collect the facts of a call.
+
+    Raises:
+        Refusal: it makes a tensor that is not dense.
+    """
+    plan, args, kwargs, tensors, result, outputs = call
     for tensor in outputs:
         if tensor.layout is not torch.strided or tensor.is_nested:
             raise Refusal(
