@@ -1,7 +1,8 @@
 // A table of thousands of rows: sorted, filtered, drawn as they are seen.
-import { all, find, make } from "./dom.js";
+import { find, make } from "./dom.js";
 import { bytes, count, exact } from "./numbers.js";
-import { set, state } from "./state.js";
+import { headings, sortable } from "./sorting.js";
+import { state } from "./state.js";
 
 const AROUND = 12;
 const HEIGHT = 27;
@@ -24,15 +25,7 @@ export class Rows {
     this.scroller = this.table.parentElement;
     this.scroller.addEventListener("scroll", () => requestAnimationFrame(() => this.draw()));
     addEventListener("resize", () => this.draw(true));
-    this.table.addEventListener("click", (event) => {
-      const sort = event.target.closest("button[data-sort]");
-      const row = event.target.closest("tr[data-row]");
-      if (sort) {
-        const name = sort.dataset.sort;
-        set({ sort: state.sort === `-${name}` ? name : state.sort === name ? "" : `-${name}` });
-        all("button[data-sort]", this.table).find((other) => other.dataset.sort === name)?.focus();
-      } else if (row) pick(data.rows[Number(row.dataset.row)]);
-    });
+    sortable(this.table, "row", (index) => pick(data.rows[index]));
   }
 
   /** The rows to be seen, in order; what has no figure comes last. */
@@ -61,12 +54,7 @@ export class Rows {
   }
 
   head() {
-    const header = (name, title, numeric) => {
-      const order = { [`-${name}`]: "descending", [name]: "ascending" }[state.sort] ?? null;
-      return make("th", { scope: "col", class: numeric ? "n" : null, "aria-sort": order }, make("button", { type: "button", "data-sort": name }, title));
-    };
-    const cells = this.data.columns.map((column) => header(column.name, column.title, true));
-    find("thead", this.table).replaceChildren(make("tr", {}, header("model", "model", false), ...cells));
+    find("thead", this.table).replaceChildren(headings(this.data.columns));
   }
 
   draw(anew = false) {

@@ -1,7 +1,8 @@
 // The summary: columns of choice, sorting, ratios to any model.
-import { all, find, make } from "./dom.js";
+import { find, make } from "./dom.js";
 import { bytes, count, exact, times } from "./numbers.js";
-import { set, state } from "./state.js";
+import { headings, sortable } from "./sorting.js";
+import { state } from "./state.js";
 
 const SUPERSCRIPTS = "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖ";
 
@@ -9,15 +10,7 @@ export class Summary {
   constructor(data, pick) {
     this.data = data;
     this.table = find("table.summary");
-    this.table.addEventListener("click", (event) => {
-      const sort = event.target.closest("button[data-sort]");
-      const row = event.target.closest("tr[data-model]");
-      if (sort) {
-        const name = sort.dataset.sort;
-        set({ sort: state.sort === `-${name}` ? name : state.sort === name ? "" : `-${name}` });
-        all("button[data-sort]", this.table).find((other) => other.dataset.sort === name)?.focus();
-      } else if (row) pick(data.models[Number(row.dataset.model)]);
-    });
+    sortable(this.table, "model", (index) => pick(data.models[index]));
   }
 
   columns() {
@@ -48,11 +41,7 @@ export class Summary {
 
   show(shown, base, selected) {
     const columns = this.columns();
-    const header = (name, title, numeric) => {
-      const order = { [`-${name}`]: "descending", [name]: "ascending" }[state.sort] ?? null;
-      return make("th", { scope: "col", class: numeric ? "n" : null, "aria-sort": order }, make("button", { type: "button", "data-sort": name }, title));
-    };
-    this.table.tHead.replaceChildren(make("tr", {}, header("model", "model", false), ...columns.map((column) => header(column.name, column.title, true))));
+    this.table.tHead.replaceChildren(headings(columns));
     const focused = document.activeElement?.closest?.("tr[data-model]")?.dataset.model;
     this.table.tBodies[0].replaceChildren(...shown.map((model) => this.row(model, columns, base, selected)));
     if (focused !== undefined) find(`tr[data-model="${focused}"] button`, this.table)?.focus();

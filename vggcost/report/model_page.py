@@ -152,12 +152,13 @@ _OUTPUTS = {
 
 def _totals(table: CostTable) -> Iterator[tuple[str, str | Figure, str | Figure, str | Figure]]:
     """All totals, as figures that follow the controls; those that are none of the script's stay as they are."""
-    known = {name for name in _figures(table) if hasattr(table.totals, name)} | {"step_flops"}
+    t = table.totals
+    known = {name for name in _figures(table) if hasattr(t, name)} | {"step_flops"}
     for known_as, count, human, means in totals_lines(table):
         name = known_as.lower().replace(" ", "_")
         title, meaning = _OUTPUTS.get(name, (known_as, means))
         if name in known:
-            value = int(count.replace(",", ""))
+            value = t.flops + t.backward_flops if name == "step_flops" else getattr(t, name)
             unit = title.split()[-1] if title.endswith(("MACs", "FLOPs")) else "count"
             form = "bytes" if name.endswith("bytes") else unit
             yield title, Figure(name, "exact", value), Figure(name, form, value), meaning
