@@ -18,6 +18,7 @@ from tests.conftest import command
 from tests.ops import BOTH, Of, run
 from vggcost import CostTable, VggcostError, analyze, register_cost
 from vggcost.cost.macs import macs_of
+from vggcost.trace.attention import Attention
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.run import watched
 
@@ -98,7 +99,7 @@ def test_exported_programs_run_their_captured_functions() -> None:
     ):
         exported = torch.export.export(model, (x,)).module().to("meta")
         recorder = Recorder(exported)
-        with watched(recorder, False):
+        with watched(recorder, False, Attention("auto", "cpu")):
             exported(x.to("meta"))
         assert sum(macs_of(op) for op in recorder.ops) == macs
 

@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.strategies import meta_tensors
-from vggcost.trace.kernels import tensors_in
 from vggcost.trace.shapes import RULES, SAME_TENSOR
+from vggcost.trace.signature import tensors_in
 
 aten = torch.ops.aten
 sizes = st.integers(1, 6)

@@ -41,10 +41,15 @@ class Attention:
 
     def __enter__(self) -> None:
         self.original = F.scaled_dot_product_attention
-        F.scaled_dot_product_attention = self.attend
+        F.scaled_dot_product_attention = self._entered
 
     def __exit__(self, *_: object) -> None:
         F.scaled_dot_product_attention = self.original
+
+    def _entered(self, *args: Any, **kwargs: Any) -> Any:
+        """Go the way of every function of torch, where a mode for them sees this one."""
+        seen = torch._C._is_torch_function_mode_enabled()
+        return (self.original if seen else self.attend)(*args, **kwargs)
 
     def attend(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *args: Any, **kwargs: Any

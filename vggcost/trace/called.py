@@ -7,14 +7,16 @@ can only be told with both.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from vggcost.trace.attention import Attention
 from vggcost.trace.bounds import READERS, read
-from vggcost.trace.recorder import Function, Recorder
+from vggcost.trace.kernels import CALLS, LIMIT
+from vggcost.trace.recall import Before, Given, Recalled, given_of, recalled, replay
+from vggcost.trace.recorder import Function, Recorder, current_node
 
 __all__ = ["Called"]
 
@@ -23,6 +25,29 @@ _DIRECT = (torch._ops.OpOverload, torch._ops.OpOverloadPacket)
 
 
 _FUNCTION: Any = torch.autograd.Function
+_TENSOR: Any = torch.Tensor
+_ATTRIBUTES = ("shape", "dtype", "device", "layout", "ndim", "is_meta", "is_cuda", "requires_grad", "is_sparse")
+_METHODS = ("size", "dim", "numel", "stride", "storage_offset", "element_size", "is_floating_point", "is_contiguous")
+_TELLING = frozenset(
+    (
+        *(getattr(_TENSOR, name).__get__ for name in _ATTRIBUTES),
+        *(getattr(_TENSOR, name) for name in _METHODS),
+    )
+)  # what tells a shape or a device, and runs no op
+_grad = torch.is_grad_enabled
+_autocast = torch._C._is_any_autocast_enabled
+_level = torch._C._functorch.maybe_current_level
+_modes = torch._C._len_torch_dispatch_stack
+
+
+Memory = dict[Any, Recalled]
+
+
+class _Known(NamedTuple):
+    """What is known of a function: its name, and what is remembered of its calls, None if nothing may be."""
+
+    name: str
+    memory: Memory | None
 
 
 class Called(TorchFunctionMode):
@@ -33,10 +58,12 @@ class Called(TorchFunctionMode):
     autograd function of the user's is one function too, whatever it calls.
     """
 
-    def __init__(self, recorder: Recorder, attention: Attention | None = None) -> None:
+    def __init__(self, recorder: Recorder, attention: Attention) -> None:
         super().__init__()
         self._recorder, self._attention = recorder, attention
-        self._names: dict[Any, str] = {}
+        self._known: dict[Any, _Known] = {}
+        usual = (attention.kernel, attention.device) == ("auto", "cpu")
+        self._remember = recorder.remember and usual and not torch._C._len_torch_function_stack()
 
     def __enter__(self) -> Any:
         self._apply = apply = _FUNCTION.__dict__["apply"]
@@ -55,13 +82,53 @@ class Called(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func in _TELLING:
+            return func(*args, **kwargs)
+        known = self._known.get(func)
+        if known is None:
+            known = self._known[func] = self._know(func)
+        memory = known.memory
+        if memory is None or self._recorder.function is not None or not _undisturbed(self._recorder):
+            return self._run(known.name, func, args, kwargs)
+        given = given_of(self._recorder, args, kwargs)
+        if given is None:
+            return self._run(known.name, func, args, kwargs)
+        call = memory.get(given[0])
+        if call is None:
+            return self._first(known.name, memory, given, func, args, kwargs)
+        if call.attention:
+            self._attention.used |= call.attention
+        with torch._C._DisableTorchDispatch():  # past the recorder
+            result = func(*args, **kwargs) if call.native else None
+            made = replay(self._recorder, call, given)
+        return result if call.native else made
+
+    def _know(self, func: Any) -> _Known:
+        name = getattr(func, "__name__", "")
+        name = "__" if name.startswith("__") else name.partition(".")[0]
+        module = getattr(func, "__module__", None) or "torch"
+        own = module.partition(".")[0] == "torch" and func not in READERS and not isinstance(func, _DIRECT)
+        stable = self._remember and own
+        return _Known(name, CALLS.setdefault(func, {}) if stable else None)
+
+    def _first(self, name: str, memory: Memory, given: Given, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run a call, and remember it if all of it follows from its signature."""
+        recorder, attention = self._recorder, self._attention
+        before, used = Before.of(recorder), attention.used
+        attention.used = set()
+        try:
+            result = self._run(name, func, args, kwargs)
+        finally:
+            attention.used, used = used | attention.used, attention.used
+        call = recalled(recorder, before, given, args, kwargs, result, used)
+        if call is not None and len(memory) < LIMIT:
+            memory[given[0]] = call
+        return result
+
+    def _run(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
         recorder, attention, outer = self._recorder, self._attention, self._recorder.function
-        if attention is not None and func is attention.original:  # also where it was imported by name
+        if func is attention.original:  # also where it was imported by name
             return attention.attend(*args, **kwargs)
-        name = self._names.get(func)
-        if name is None:
-            name = getattr(func, "__name__", "")
-            name = self._names[func] = "__" if name.startswith("__") else name.partition(".")[0]
         inside = outer is not None and (outer.name == _CUSTOM or isinstance(func, _DIRECT))
         if name != "__" and not inside:
             recorder.function = Function(name, args, kwargs)
@@ -71,3 +138,12 @@ class Called(TorchFunctionMode):
             return func(*args, **kwargs)
         finally:
             recorder.function = outer
+
+
+def _undisturbed(recorder: Recorder) -> bool:
+    """Whether nothing but its signature has a say in what a function does now."""
+    return (
+        not (_grad() or _autocast() or recorder.silent or recorder.lazy or _modes() != 1)
+        and _level() is None
+        and current_node() is None
+    )

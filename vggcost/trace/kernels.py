@@ -8,21 +8,21 @@ in-place ops the facts are remembered (shapes, attributes), and the op is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isqrt
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 
 from vggcost.load.meta import SMALL, constant, to_meta
 from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, without_masks
 from vggcost.trace.custom import DENSE, READS, SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
+from vggcost.trace.signature import PLAIN_TYPES, is_plain, layout_of, plain, signature_of, tensors_in
 
-__all__ = ["SCRATCH", "Plan", "Seen", "is_plain", "plain", "plan_of", "register_shape", "run", "tensors_in"]
+__all__ = ["CALLS", "LIMIT", "MARKED", "SCRATCH", "Plan", "Seen", "empty", "plan_of", "register_shape", "run", "sizes"]
 
 FUSED = {"aten.mkldnn_rnn_layer": forward_rule, "aten.mkldnn_rnn_layer_backward": backward_rule}
 SCRATCH = {"aten.mkldnn_rnn_layer": forward_scratch, "aten.mkldnn_rnn_layer_backward": backward_scratch}
@@ -31,7 +31,7 @@ STRICT = ("aten.masked_fill", "aten.masked_fill_")
 """Ops that take no number of another device."""
 _PAIRED = 2 * isqrt(SMALL)  # two tables of this many elements have as many pairs as may be real
 _META = torch.device("meta")
-_LIMIT = 100_000  # remembered signatures of an op; far more than any model has
+LIMIT = 100_000  # remembered signatures of an op; far more than any model has
 
 
 @dataclass(slots=True)
@@ -53,7 +53,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Seen:
-    """What is remembered of one op call, by its signature; `made` is the elements and bytes of each output."""
+    """What is remembered of one op call, by its signature; `made` is the elements and bytes of each output.
+
+    It is steady if the next call of this signature is taken from memory.
+    """
 
     specs: tuple[Spec | None, ...]
     made: tuple[tuple[int, int], ...]
@@ -61,40 +64,15 @@ class Seen:
     input_shapes: tuple[tuple[int, ...], ...]
     output_shapes: tuple[tuple[int, ...], ...]
     attributes: tuple[tuple[str, Any], ...]
+    steady: bool = False
 
 
 _plans: dict[int, Plan] = {}
+CALLS: dict[Any, dict[Any, Any]] = {}
+"""What `vggcost.trace.recall` remembers of whole calls of torch's functions, by function and signature."""
 _UNSTABLE = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+MARKED = {"aten._neg_view", "aten._efficientzerotensor"}  # what they return looks like any other tensor, and is not
 _SILENT_VIEWS = {"aten._unsafe_view"}  # shares its input's storage, though its schema does not say so
-
-
-_PLAIN_TYPES = {torch.Tensor, nn.Parameter, nn.Buffer}
-_NUMBERS = frozenset({type(None), bool, int, float, str})
-_ATOMS = frozenset({*_NUMBERS, torch.dtype, torch.device, torch.layout, torch.memory_format})
-
-
-def tensors_in(value: Any) -> list[torch.Tensor]:
-    """List the tensors in nested tuples, lists, dicts and the dict-like outputs of other libraries."""
-    found: list[torch.Tensor] = []
-    _collect(value, found)
-    return found
-
-
-def _collect(value: Any, found: list[torch.Tensor]) -> None:
-    kind = type(value)
-    if kind in _ATOMS:
-        return
-    if kind in _PLAIN_TYPES or isinstance(value, torch.Tensor):
-        found.append(value)
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for item in value:
-            _collect(item, found)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            _collect(item, found)
-    elif hasattr(value, "__dataclass_fields__"):
-        for name in value.__dataclass_fields__:
-            _collect(getattr(value, name), found)
 
 
 def plan_of(func: Any) -> Plan:
@@ -117,8 +95,10 @@ def _plan(func: Any) -> Plan:
             tags |= set(getattr(sibling, overload).tags)
     view = (aliases and not mutates) or name in _SILENT_VIEWS
     nature = "view" if view else "pointwise" if torch.Tag.pointwise in tags else ""
-    pure = not (mutates or aliases or tags & _UNSTABLE or name in BOUNDS)
-    kept = view or (mutates and (nature == "pointwise" or name in SAME_TENSOR))  # the first argument keeps its looks
+    pure = not (mutates or aliases or tags & _UNSTABLE or name in BOUNDS or name in MARKED)
+    kept = (view and name not in MARKED) or (
+        mutates and (nature == "pointwise" or name in SAME_TENSOR)
+    )  # the first argument keeps its looks
     return Plan(
         func=func,
         name=name,
@@ -150,16 +130,16 @@ def run(
         made from memory.
     """
     tensors: list[torch.Tensor] = []
-    signature = _signature(args, kwargs, tensors)
+    signature = signature_of(args, kwargs, tensors)
     seen = plan.memory.get(signature) if remember else None
     if seen is not None:
         if plan.remember == "facts":
             result = func(*args, **kwargs) if plan.nature == "view" else args[0]
-            return seen, tensors, result, [result], False
+            return seen, tensors, result, tensors_in(result) if seen.several else [result], False
         if not seen.several:
-            made = _empty(seen.specs[0])
+            made = empty(seen.specs[0])
             return seen, tensors, made, [made], True
-        all_made = tuple([None if spec is None else _empty(spec) for spec in seen.specs])
+        all_made = tuple([None if spec is None else empty(spec) for spec in seen.specs])
         return seen, tensors, all_made, [t for t in all_made if t is not None], True
     given = args
     meta = any(t.is_meta for t in tensors)
@@ -187,8 +167,11 @@ def run(
         remember = False
     call = _Call(plan, args, kwargs, tensors, result, outputs)
     seen = _seen(call)
-    if remember and len(plan.memory) < _LIMIT and _repeatable(call):
+    if remember and len(plan.memory) < LIMIT and _repeatable(call):
         plan.memory[signature] = seen
+        seen.steady = True
+    elif remember and plan.remember == "outputs" and not tensors and kwargs.get("dtype") is not None:
+        seen.steady = all(t.numel() == 0 for t in outputs)  # real, but without a value
     return seen, tensors, result, outputs, False
 
 
@@ -237,68 +220,19 @@ def register_shape(name: str, shape: Callable[..., Any]) -> None:
     for plan in _plans.values():
         if plan.name == name:
             plan.memory.clear()
-
-
-def is_plain(value: Any) -> bool:
-    """Whether a value is plain data, and no tensor or object of torch."""
-    if type(value) in _NUMBERS:
-        return True
-    if isinstance(value, (list, tuple)):
-        return _NUMBERS.issuperset(map(type, value)) or all(is_plain(item) for item in value)
-    return isinstance(value, (bool, int, float, str))
-
-
-def plain(value: Any) -> Any:
-    """Turn lists into tuples, so that a record can be frozen."""
-    if not isinstance(value, (list, tuple)):
-        return value
-    return tuple(value) if _NUMBERS.issuperset(map(type, value)) else tuple([plain(item) for item in value])
-
-
-def _signature(args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> tuple[Any, ...]:
-    """Make a hashable key of an op's arguments, collecting the tensors in order."""
-    parts = [_part(value, tensors) for value in args]
-    for key in sorted(kwargs):
-        parts.append(key)
-        parts.append(_part(kwargs[key], tensors))
-    return tuple(parts)
-
-
-def _part(value: Any, tensors: list[torch.Tensor]) -> Any:
-    kind = type(value)
-    if kind in _PLAIN_TYPES or isinstance(value, torch.Tensor):
-        if value.layout is not torch.strided or value.is_nested:
-            raise Refusal(f"takes a {_layout(value)} tensor; only dense ones can be counted: {DENSE[value.is_nested]}")
-        tensors.append(value)
-        return value.shape, value.stride(), value.dtype, value.is_meta or value.device.type
-    if kind in _ATOMS:
-        return kind, value  # 1, 1.0 and True are different arguments
-    if kind is tuple or kind is list:
-        kinds = tuple(map(type, value))
-        return (kinds, tuple(value)) if _ATOMS.issuperset(kinds) else tuple([_part(item, tensors) for item in value])
-    if kind is dict:
-        return tuple([(key, _part(value[key], tensors)) for key in sorted(value)])
-    try:
-        hash(value)
-    except TypeError:
-        return object()  # equal to nothing, so never found again
-    return kind, value
-
-
-def _layout(tensor: torch.Tensor) -> str:
-    return "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.").replace("_", " ")
+    CALLS.clear()
 
 
 def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     tensors = [a for a in args if isinstance(a, torch.Tensor)]
-    if all(type(t) in _PLAIN_TYPES and t.is_meta for t in tensors):
+    if all(type(t) in PLAIN_TYPES and t.is_meta for t in tensors):
         alone = len(tensors) == 1 and tensors[0].is_floating_point() and not tensors_in(kwargs)
         if alone and plan.name in SAME_TENSOR:
             return tensors[0]
         rule = RULES.get(plan.name) or FUSED.get(plan.name)
         specs = _by_rule(rule, args, kwargs) if rule is not None and tensors else None
         if specs is not None:
-            made = tuple(None if spec is None else _empty(spec) for spec in specs)
+            made = tuple(None if spec is None else empty(spec) for spec in specs)
             return made[0] if len(made) == 1 else made
     shape = SHAPES.get(plan.name)
     if shape is not None and any(t.is_meta for t in tensors_in((args, kwargs))):
@@ -336,7 +270,8 @@ def _by_rule(rule: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
         return None
 
 
-def _empty(spec: Any) -> torch.Tensor:
+def empty(spec: Any) -> torch.Tensor:
+    """Make a meta tensor of a spec: its shape, its strides and its dtype."""
     shape, strides, dtype = spec
     return torch.empty_strided(shape, strides, dtype=dtype, device=_META)
 
@@ -355,15 +290,18 @@ class _Call(NamedTuple):
 def _repeatable(call: _Call) -> bool:
     """Whether what may be remembered of an op follows from the signature of this call alone."""
     plan, args, kwargs, tensors, result, outputs = call
-    if not plan.remember or not all(type(t) in _PLAIN_TYPES and not t.is_complex() for t in (*tensors, *outputs)):
+    if not plan.remember or not all(type(t) in PLAIN_TYPES and not t.is_complex() for t in (*tensors, *outputs)):
         return False
     if plan.remember == "facts":
-        whole = bool(outputs) and result is (outputs[0] if plan.nature == "view" else args[0])
-        return whole and all(t.is_meta for t in tensors)
+        whole = isinstance(result, (torch.Tensor, list, tuple)) if plan.nature == "view" else result is args[0]
+        return whole and bool(outputs) and all(t.is_meta for t in tensors)
     if not any(t.is_meta for t in tensors or outputs) or not all(t.is_meta for t in outputs):
         return False  # what real tensors make depends on their values
     if not tensors and (kwargs.get("dtype") is None or kwargs.get("device") is None):
         return False  # it depends on torch's defaults
+    whole = kwargs.get("dtype") is None and not any(t.is_floating_point() for t in tensors)
+    if whole and any(t.is_floating_point() for t in outputs):
+        return False  # so does what becomes of whole numbers
     if not outputs or not (result is outputs[0] or _without_some(result)):
         return False
     before = {t.untyped_storage()._cdata for t in tensors}
@@ -381,7 +319,7 @@ def _seen(call: _Call) -> Seen:
     for tensor in outputs:
         if tensor.layout is not torch.strided or tensor.is_nested:
             raise Refusal(
-                f"makes a {_layout(tensor)} tensor ({plan.name}); only dense ones can be counted: "
+                f"makes a {layout_of(tensor)} tensor ({plan.name}); only dense ones can be counted: "
                 f"{DENSE[tensor.is_nested]}"
             )
     named = (*zip(plan.arguments, args, strict=False), *kwargs.items())
@@ -394,7 +332,7 @@ def _seen(call: _Call) -> Seen:
     slots = result if _without_some(result) else outputs
     return Seen(
         specs=tuple(None if t is None else (tuple(t.shape), t.stride(), t.dtype) for t in slots),
-        made=tuple(_made(t) for t in outputs),
+        made=tuple(sizes(t) for t in outputs),
         several=not isinstance(result, torch.Tensor),
         input_shapes=tuple(tuple(t.shape) for t in tensors),
         output_shapes=tuple(tuple(t.shape) for t in outputs),
@@ -407,7 +345,7 @@ def _without_some(result: Any) -> bool:
     return isinstance(result, tuple) and all(t is None or isinstance(t, torch.Tensor) for t in result)
 
 
-def _made(tensor: torch.Tensor) -> tuple[int, int]:
+def sizes(tensor: torch.Tensor) -> tuple[int, int]:
     """The elements and bytes of the storage of a tensor made from its spec."""
     size, strides = tensor.shape, tensor.stride()
     numel = 0 if 0 in size else 1 + sum((n - 1) * step for n, step in zip(size, strides, strict=True))

@@ -10,7 +10,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any
 
 import torch
@@ -19,9 +18,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vggcost.records import FunctionRecord, ModuleRecord, OpRecord, StorageRecord
 from vggcost.trace.bounds import Assumed
-from vggcost.trace.kernels import SCRATCH, Plan, Seen, is_plain, plain, plan_of, run, tensors_in
+from vggcost.trace.kernels import MARKED, SCRATCH, Plan, Seen, plan_of, run
+from vggcost.trace.signature import is_plain, plain, tensors_in
 
-__all__ = ["OUTSIDE", "Function", "Recorder"]
+__all__ = ["OUTSIDE", "Function", "Recorder", "current_node"]
 
 OUTSIDE = -1
 
@@ -65,9 +65,9 @@ class _Storage:
     ref: Any = None
 
 
-_current_node = torch._C._current_autograd_node
+current_node = torch._C._current_autograd_node
 """The autograd node that runs now; None outside the backward pass. Private in torch, as is the next."""
-_next_node = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
+next_node = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
 """The number that the next autograd node will get."""
 
 
@@ -85,17 +85,20 @@ class Recorder:
     storages: list[_Storage] = field(default_factory=list)
     functions: list[FunctionRecord] = field(default_factory=list)
     function: Function | None = None
+    unsteady: int = 0
+    lazy: bool = False
 
     def __post_init__(self) -> None:
-        self._stack: list[int] = [OUTSIDE]
-        self.assumed.where = lambda: self.calls[self._stack[-1]].path if len(self._stack) > 1 else ""
-        self._ids: dict[int, int] = {}
+        self.stack: list[int] = [OUTSIDE]
+        self.assumed.where = lambda: self.calls[self.stack[-1]].path if len(self.stack) > 1 else ""
+        self.ids: dict[int, int] = {}
         self._owner: dict[int, tuple[int, int]] = {}
         self._outer: list[Function | None] = []
         self._count: dict[str, int] = {}
         self._first: dict[str, int] = {}
         self._kept: list[Any] = []
-        self._muted = False
+        self._constants: dict[type, list[str]] = {}
+        self.silent = False
         self._paths: dict[int, list[str]] = {}
         self.modules = list(self.model.named_modules(remove_duplicate=False))
         for path, module in self.modules:
@@ -103,7 +106,7 @@ class Recorder:
 
     def assume(self, op: str, text: str) -> None:
         """Note that something was taken for granted that depends on data."""
-        if not self._muted:
+        if not self.silent:
             self.assumed.note(op, text)
 
     def value_of(self, tensor: torch.Tensor) -> bool | int | float:
@@ -113,12 +116,12 @@ class Recorder:
     @contextmanager
     def muted(self) -> Iterator[None]:
         """Run something that is tried out, without a record of it."""
-        before = self._muted, self.assumed
-        self._muted, self.assumed = True, replace(self.assumed, calls={}, unknown=set(self.assumed.unknown))
+        before = self.silent, self.assumed
+        self.silent, self.assumed = True, replace(self.assumed, calls={}, unknown=set(self.assumed.unknown))
         try:
             yield
         finally:
-            self._muted, self.assumed = before
+            self.silent, self.assumed = before
 
     # Storages
 
@@ -128,9 +131,9 @@ class Recorder:
             return self._storage(tensor, OUTSIDE, role)
         self._kept.append(tensor)
         storage = tensor.untyped_storage()
-        position = self._ids.get(storage._cdata)
+        position = self.ids.get(storage._cdata)
         if position is None:
-            position = self._ids[storage._cdata] = len(self.storages)
+            position = self.ids[storage._cdata] = len(self.storages)
             nbytes = storage.nbytes()
             self.storages.append(_Storage(OUTSIDE, role, nbytes // tensor.element_size(), nbytes, len(self.ops)))
         return position
@@ -145,13 +148,13 @@ class Recorder:
     def _storage(self, tensor: torch.Tensor, module: int, role: str) -> int:
         storage = tensor.untyped_storage()
         key = storage._cdata
-        known = self._ids.get(key)
+        known = self.ids.get(key)
         if known is not None:
             return known
         position = len(self.storages)
         nbytes = storage.nbytes()
         record = _Storage(module, role, nbytes // tensor.element_size(), nbytes, len(self.ops))
-        self._ids[key] = position
+        self.ids[key] = position
         record.ref = weakref.ref(storage, self._death(key, record))
         self.storages.append(record)
         return position
@@ -160,14 +163,26 @@ class Recorder:
         """Note the storage of a tensor that was just made from memory, of these elements and bytes."""
         storage = tensor.untyped_storage()
         key = storage._cdata
-        position = self._ids[key] = len(self.storages)
+        position = self.ids[key] = len(self.storages)
         record = _Storage(module, role, numel, nbytes, len(self.ops))
         record.ref = weakref.ref(storage, self._death(key, record))
         self.storages.append(record)
         return position
 
+    def made(self, tensor: torch.Tensor | None, module: int, numel: int, nbytes: int, born: int, died: int) -> int:
+        """Note the storage of a tensor that a call returned, or of one that died in it."""
+        position = len(self.storages)
+        record = _Storage(module, "activation", numel, nbytes, born, died)
+        if tensor is not None:
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            self.ids[key] = position
+            record.ref = weakref.ref(storage, self._death(key, record))
+        self.storages.append(record)
+        return position
+
     def _death(self, key: int, record: _Storage) -> Callable[[Any], None]:
-        ids, ops = self._ids, self.ops
+        ids, ops = self.ids, self.ops
 
         def died(_: Any) -> None:
             ids.pop(key, None)
@@ -177,9 +192,9 @@ class Recorder:
 
     def pack(self, tensor: torch.Tensor) -> torch.Tensor:
         """Note that autograd saves a tensor for the backward pass."""
-        record = self.storages[self._storage(tensor, self._stack[-1], "activation")]
+        record = self.storages[self._storage(tensor, self.stack[-1], "activation")]
         if record.saved_by == OUTSIDE and record.role not in ("param", "buffer"):
-            record.saved_by = self._stack[-1]
+            record.saved_by = self.stack[-1]
         return tensor
 
     # Module calls
@@ -192,24 +207,23 @@ class Recorder:
     def _enter(self, module: nn.Module, args: Any) -> None:
         self._outer.append(self.function)
         self.function = None
-        if self._muted:
+        if self.silent:
             return
-        parent = self._stack[-1]
+        parent = self.stack[-1]
         paths = self._paths.get(id(module))
         if paths is None:  # made during the run
             base = self.calls[parent].path if parent != OUTSIDE else ""
             paths = [f"{base}.<{type(module).__name__}>".lstrip(".")]
         path = paths[0]
-        if path in self._first and _current_node() is not None:  # recomputed: the work is the first call's
-            self._stack.append(self._first[path])
+        if path in self._first and current_node() is not None:  # recomputed: the work is the first call's
+            self.stack.append(self._first[path])
             return
         if parent != OUTSIDE:
             self.calls[parent].children += 1
         count = self._count[path] = self._count.get(path, 0) + 1
-        shapes = tuple([tuple(t.shape) for t in tensors_in(args)])
-        call = _Call(path, _kind(module), count, tuple(paths[1:]), parent, _attributes(module), shapes)
+        call = _Call(path, _kind(module), count, tuple(paths[1:]), parent, self._attributes(module), _shapes(args))
         self._first.setdefault(path, len(self.calls))
-        self._stack.append(len(self.calls))
+        self.stack.append(len(self.calls))
         self.calls.append(call)
 
     def leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
@@ -219,27 +233,36 @@ class Recorder:
 
     def _leave(self, rest: tuple[Any, ...]) -> None:
         self.function = self._outer.pop()
-        if self._muted:
+        if self.silent:
             return
         kwargs, output = rest if len(rest) == 2 else ({}, *rest)
-        position = self._stack.pop()
+        position = self.stack.pop()
         call = self.calls[position]
         if call.outputs:  # recomputed
             return
         if not call.input_shapes:
-            call.input_shapes = tuple(tuple(t.shape) for t in tensors_in(kwargs))
+            call.input_shapes = _shapes(kwargs)
         outputs = tensors_in(output)
-        call.output_shapes = tuple(tuple(t.shape) for t in outputs)
-        call.outputs = tuple(self._storage(t, position, "activation") for t in outputs)
+        call.output_shapes = tuple([tuple(t.shape) for t in outputs])
+        call.outputs = tuple([self._storage(t, position, "activation") for t in outputs])
+
+    def _attributes(self, module: nn.Module) -> tuple[tuple[str, Any], ...]:
+        """Read what a layer of torch says of itself: kernel_size, stride, in_features and so on."""
+        kind, held = type(module), vars(module)
+        names = self._constants.get(kind)
+        if names is None:
+            names = self._constants[kind] = sorted(set(getattr(kind, "__constants__", ())))
+        found = [(name, held[name] if name in held else getattr(module, name, None)) for name in names]
+        return tuple([(name, plain(value)) for name, value in found if is_plain(value)])
 
     def begin(self, path: str, kind: str) -> None:
         """Open a row that is no module of the model: the loss."""
-        self._stack.append(len(self.calls))
+        self.stack.append(len(self.calls))
         self.calls.append(_Call(path, kind, 1, (), OUTSIDE, (), ()))
 
     def end(self, output: torch.Tensor) -> None:
         """Close it."""
-        position = self._stack.pop()
+        position = self.stack.pop()
         self.calls[position].output_shapes = (tuple(output.shape),)
         self.calls[position].outputs = (self._storage(output, position, "activation"),)
 
@@ -280,29 +303,32 @@ class Recorder:
             if result is not NotImplemented:
                 return result
         seen, tensors, result, outputs, fresh = run(plan, func, args, kwargs, self.remember, self.assumed)
-        if self._muted:
+        if not seen.steady:
+            self.unsteady += 1
+            self.lazy = self.lazy or plan.name in MARKED
+        if self.silent:
             return result
         if self.scratch and plan.name in SCRATCH:
             now, nbytes = len(self.ops), SCRATCH[plan.name](*args)
-            self.storages.append(_Storage(self._stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))
+            self.storages.append(_Storage(self.stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))
         self._note(plan, seen, tensors, outputs, fresh)
         return result
 
     def _note(
         self, plan: Plan, seen: Seen, tensors: list[torch.Tensor], outputs: list[torch.Tensor], fresh: bool
     ) -> None:
-        node = _current_node()
-        position, function = self._stack[-1], OUTSIDE
+        node = current_node()
+        position, function = self.stack[-1], OUTSIDE
         if self.optimizing:
             phase = "optimizer"
-        elif node is None or len(self._stack) > 1:
+        elif node is None or len(self.stack) > 1:
             phase = "forward" if node is None else "recompute"
             function = self._position(plan) if self.function is not None else OUTSIDE
-            self._owner.setdefault(_next_node() - 1, (position, function))
+            self._owner.setdefault(next_node() - 1, (position, function))
         else:
             phase = "backward"
             position, function = self._owner.get(node._sequence_nr(), (OUTSIDE, OUTSIDE))
-        ids, storages = self._ids, []
+        ids, storages = self.ids, []
         for tensor in tensors:
             known = ids.get(tensor.untyped_storage()._cdata)
             storages.append(self._storage(tensor, position, "buffer") if known is None else known)
@@ -360,13 +386,5 @@ def _kind(module: nn.Module) -> str:
     return type(module).__name__
 
 
-@cache
-def _constants(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(set(names)))
-
-
-def _attributes(module: nn.Module) -> tuple[tuple[str, Any], ...]:
-    """Read what a layer of torch says of itself: kernel_size, stride, in_features and so on."""
-    held, names = vars(module), tuple(getattr(type(module), "__constants__", ()))
-    found = [(name, held[name] if name in held else getattr(module, name, None)) for name in _constants(names)]
-    return tuple([(name, plain(value)) for name, value in found if is_plain(value)])
+def _shapes(value: Any) -> tuple[tuple[int, ...], ...]:
+    return tuple([tuple(t.shape) for t in tensors_in(value)])

@@ -15,8 +15,8 @@ from torch import nn
 from vggcost.errors import one_line
 from vggcost.records import Arguments, InputRecord, Recount
 from vggcost.trace.borrow import borrowed
-from vggcost.trace.kernels import tensors_in
 from vggcost.trace.run import made, ready
+from vggcost.trace.signature import tensors_in
 
 __all__ = ["recount"]
 

@@ -34,8 +34,8 @@ from vggcost.trace.called import Called
 from vggcost.trace.custom import Refusal
 from vggcost.trace.explain import explain, unknowable
 from vggcost.trace.higher import HigherOrder
-from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
+from vggcost.trace.signature import tensors_in
 from vggcost.units import did_you_mean
 
 __all__ = ["MODES", "converted", "outputs_of", "trace_model"]
@@ -87,7 +87,7 @@ def trace_model(
         params = params_of(recorder)
         register(recorder, tensors)
         model.train(training)
-        with watched(recorder, training, attention), attention:
+        with watched(recorder, training, attention):
             output = model(*passed.args, **passed.kwargs)
             if training:
                 loss = train(recorder, output)
@@ -107,7 +107,7 @@ def outputs_of(model: nn.Module, method: str, arguments: Arguments) -> Any:
         torch.Size([2, 5])
     """
     recorder = Recorder(model)
-    with borrowed(model), watched(recorder, False), Attention("auto", "cpu"), recorder.muted():
+    with borrowed(model), watched(recorder, False, Attention("auto", "cpu")), recorder.muted():
         passed, _ = made(arguments)
         model.eval()
         return attrgetter(method)(model)(*passed.args, **passed.kwargs)
@@ -252,7 +252,7 @@ def trace_of(
 
 
 @contextmanager
-def watched(recorder: Recorder, training: bool, attention: Attention | None = None) -> Iterator[None]:
+def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterator[None]:
     """Feed a recorder with all that happens."""
     handles = [
         register_module_forward_pre_hook(recorder.enter),
@@ -268,6 +268,7 @@ def watched(recorder: Recorder, training: bool, attention: Attention | None = No
                 recorder.mode(),
                 HigherOrder(recorder),
                 Called(recorder, attention),
+                attention,
             ):
                 yield
     finally:

@@ -20,10 +20,10 @@ from vggcost.records import Arguments, RunInfo, Step, Trace
 from vggcost.trace.attention import KERNELS, Attention
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.bounds import Assumed
-from vggcost.trace.kernels import tensors_in
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.recurrent import FusedLSTM
 from vggcost.trace.run import checked, converted, explained, made, params_of, ready, register, trace_of, train, watched
+from vggcost.trace.signature import tensors_in
 from vggcost.units import did_you_mean
 
 __all__ = ["OPTIMIZERS", "trace_step"]
@@ -140,7 +140,7 @@ def trace_step(
             for parameter in trained:
                 if parameter.grad is not None:
                     recorder.register(parameter.grad, "gradient", keep=False)
-            with watched(recorder, True), attention, FusedLSTM(step.device):
+            with watched(recorder, True, attention), FusedLSTM(step.device):
                 loss = _one(recorder, model, passed, optimizer, step.accumulate, names, criterion)
     assert recorder is not None
     return trace_of(recorder, params, replace(run, loss=loss), attention)

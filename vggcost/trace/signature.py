@@ -1,0 +1,101 @@
+"""What an op or a function is called with: its tensors, its plain values, and a key of both to remember it by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from vggcost.trace.custom import DENSE, Refusal
+
+__all__ = ["ATOMS", "PLAIN_TYPES", "is_plain", "layout_of", "part_of", "plain", "signature_of", "tensors_in"]
+
+PLAIN_TYPES = {torch.Tensor, nn.Parameter, nn.Buffer}
+_NUMBERS = frozenset({type(None), bool, int, float, str})
+ATOMS = frozenset({*_NUMBERS, torch.dtype, torch.device, torch.layout, torch.memory_format})
+
+
+def tensors_in(value: Any) -> list[torch.Tensor]:
+    """List the tensors in nested tuples, lists, dicts and the dict-like outputs of other libraries."""
+    found: list[torch.Tensor] = []
+    _collect(value, found)
+    return found
+
+
+def _collect(value: Any, found: list[torch.Tensor]) -> None:
+    kind = type(value)
+    if kind in ATOMS:
+        return
+    if kind in PLAIN_TYPES or isinstance(value, torch.Tensor):
+        found.append(value)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            _collect(item, found)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            _collect(item, found)
+    elif hasattr(value, "__dataclass_fields__"):
+        for name in value.__dataclass_fields__:
+            _collect(getattr(value, name), found)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is plain data, and no tensor or object of torch."""
+    if type(value) in _NUMBERS:
+        return True
+    if isinstance(value, (list, tuple)):
+        return _NUMBERS.issuperset(map(type, value)) or all(is_plain(item) for item in value)
+    return isinstance(value, (bool, int, float, str))
+
+
+def plain(value: Any) -> Any:
+    """Turn lists into tuples, so that a record can be frozen."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    return tuple(value) if _NUMBERS.issuperset(map(type, value)) else tuple([plain(item) for item in value])
+
+
+def signature_of(args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> tuple[Any, ...]:
+    """Make a hashable key of an op's arguments, collecting the tensors in order."""
+    parts = [part_of(value, tensors) for value in args]
+    for key in sorted(kwargs):
+        parts.append(key)
+        parts.append(part_of(kwargs[key], tensors))
+    return tuple(parts)
+
+
+def part_of(value: Any, tensors: list[torch.Tensor]) -> Any:
+    """Make the part of a key that stands for one argument, collecting its tensors.
+
+    Raises:
+        Refusal: it is not dense.
+    """
+    kind = type(value)
+    if kind in PLAIN_TYPES or isinstance(value, torch.Tensor):
+        if value.layout is not torch.strided or value.is_nested:
+            raise Refusal(
+                f"takes a {layout_of(value)} tensor; only dense ones can be counted: {DENSE[value.is_nested]}"
+            )
+        tensors.append(value)
+        return value.shape, value.stride(), value.dtype, value.is_meta or value.device.type
+    if kind in ATOMS:
+        return kind, value  # 1, 1.0 and True are different arguments
+    if kind is tuple or kind is list:
+        kinds = tuple(map(type, value))
+        return (kinds, tuple(value)) if ATOMS.issuperset(kinds) else tuple([part_of(item, tensors) for item in value])
+    if kind is slice:
+        return slice, part_of(value.start, tensors), part_of(value.stop, tensors), part_of(value.step, tensors)
+    if kind is dict:
+        return tuple([(key, part_of(value[key], tensors)) for key in sorted(value)])
+    try:
+        hash(value)
+    except TypeError:
+        return object()  # equal to nothing, so never found again
+    return kind, value
+
+
+def layout_of(tensor: torch.Tensor) -> str:
+    """Name a tensor's layout: sparse coo, nested."""
+    return "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.").replace("_", " ")
