@@ -40,7 +40,8 @@ _level = torch._C._functorch.maybe_current_level
 _modes = torch._C._len_torch_dispatch_stack
 
 
-Memory = dict[Any, Recalled]
+Memory = dict[Any, Recalled | None]
+_NEW: Any = object()
 
 
 class _Known(NamedTuple):
@@ -93,9 +94,13 @@ class Called(TorchFunctionMode):
         given = given_of(self._recorder, args, kwargs)
         if given is None:
             return self._run(known.name, func, args, kwargs)
-        call = memory.get(given[0])
+        call = memory.get(given[0], _NEW)
+        if call is _NEW:  # most calls come once, and need no record to repeat them from
+            if len(memory) < LIMIT:
+                memory[given[0]] = None
+            return self._run(known.name, func, args, kwargs)
         if call is None:
-            return self._first(known.name, memory, given, func, args, kwargs)
+            return self._again(known.name, memory, given, func, args, kwargs)
         if call.attention:
             self._attention.used |= call.attention
         with torch._C._DisableTorchDispatch():  # past the recorder
@@ -111,8 +116,8 @@ class Called(TorchFunctionMode):
         stable = self._remember and own
         return _Known(name, CALLS.setdefault(func, {}) if stable else None)
 
-    def _first(self, name: str, memory: Memory, given: Given, func: Any, args: Any, kwargs: Any) -> Any:
-        """Run a call, and remember it if all of it follows from its signature."""
+    def _again(self, name: str, memory: Memory, given: Given, func: Any, args: Any, kwargs: Any) -> Any:
+        """Run a call that was seen once, and remember it if all of it follows from its signature."""
         recorder, attention = self._recorder, self._attention
         before, used = Before.of(recorder), attention.used
         attention.used = set()
@@ -121,7 +126,7 @@ class Called(TorchFunctionMode):
         finally:
             attention.used, used = used | attention.used, attention.used
         call = recalled(recorder, before, given, args, kwargs, result, used)
-        if call is not None and len(memory) < LIMIT:
+        if call is not None:
             memory[given[0]] = call
         return result
 
