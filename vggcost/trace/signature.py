@@ -13,6 +13,7 @@ from vggcost.trace.custom import DENSE, Refusal
 __all__ = ["ATOMS", "PLAIN_TYPES", "is_plain", "layout_of", "part_of", "plain", "signature_of", "tensors_in"]
 
 PLAIN_TYPES = {torch.Tensor, nn.Parameter, nn.Buffer}
+_STRIDED = torch.strided
 _NUMBERS = frozenset({type(None), bool, int, float, str})
 ATOMS = frozenset({*_NUMBERS, torch.dtype, torch.device, torch.layout, torch.memory_format})
 
@@ -59,7 +60,14 @@ def plain(value: Any) -> Any:
 
 def signature_of(args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> tuple[Any, ...]:
     """Make a hashable key of an op's arguments, collecting the tensors in order."""
-    parts = [part_of(value, tensors) for value in args]
+    parts: list[Any] = []
+    for value in args:
+        kind = type(value)
+        if kind in PLAIN_TYPES and value.layout is _STRIDED and not value.is_nested:
+            tensors.append(value)
+            parts.append((value.shape, value.stride(), value.dtype, value.is_meta or value.device.type))
+        else:
+            parts.append((kind, value) if kind in ATOMS else part_of(value, tensors))
     for key in sorted(kwargs):
         parts.append(key)
         parts.append(part_of(kwargs[key], tensors))
