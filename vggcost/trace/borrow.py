@@ -15,6 +15,8 @@ from vggcost.trace.held import kept, swap
 
 __all__ = ["borrowed", "unwrapped"]
 
+_META = torch.device("meta")
+
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the module that `torch.compile` wrapped: an active dispatch mode would stop it from ever compiling."""
@@ -40,13 +42,10 @@ def borrowed(
         real: swap in copies on the CPU instead, with their values.
     """
     twins: dict[int, torch.Tensor] = {}
-    with kept(model) as containers, aside():
-        registered = set()
-        for module in model.modules():
-            for tensors in (module._parameters, module._buffers):
-                if tensors:
-                    swap(tensors, lambda tensor: _twin(tensor, twins, dtype, real))
-                    registered.add(id(tensors))
+    with kept(model) as (containers, registered), aside():
+        for container in containers:
+            if id(container) in registered:
+                swap(container, lambda tensor: _twin(tensor, twins, dtype, real))
         for container in containers:
             if id(container) not in registered:
                 swap(container, lambda tensor: _constant(tensor, twins, real))
@@ -64,11 +63,11 @@ def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dty
     twin = twins.get(id(tensor))
     if twin is None:
         kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-        if real or _readable(tensor) or tensor.layout is not torch.strided:  # the run says why it takes no sparse one
+        if real or tensor.layout is not torch.strided or _readable(tensor):  # the run says why it takes no sparse one
             twin = tensor.detach().clone() if tensor.is_meta else tensor.detach().clone().cpu()
         else:
-            twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=kind, device="meta")
-        if isinstance(tensor, nn.Parameter):
+            twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=kind, device=_META)
+        if type(tensor) is nn.Parameter or isinstance(tensor, nn.Parameter):  # what its class says is slow
             twin = nn.Parameter(twin, requires_grad=tensor.requires_grad)
         twins[id(tensor)] = twin
     return twin
@@ -83,5 +82,6 @@ def _constant(tensor: torch.Tensor, twins: dict[int, torch.Tensor], real: bool) 
 
 
 def _readable(tensor: torch.Tensor) -> bool:
-    whole = not tensor.is_floating_point() and not tensor.is_complex()
-    return tensor.device.type == "cpu" and whole and type(tensor) is torch.Tensor and tensor.numel() <= SMALL
+    if type(tensor) is not torch.Tensor or tensor.is_meta or tensor.is_floating_point() or tensor.is_complex():
+        return False
+    return tensor.device.type == "cpu" and tensor.numel() <= SMALL

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import is_
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-__all__ = ["kept", "swap"]
+__all__ = ["Held", "kept", "swap"]
 
 Container = dict[Any, Any] | list[Any] | set[Any] | deque[Any]
 
@@ -31,11 +31,18 @@ class _Held:
 
     container: Container
     keys: list[Any]
-    values: list[Any]
+    values: Sequence[Any]
+
+
+class Held(NamedTuple):
+    """The containers of a model that hold tensors; `registered` are the addresses of modules' parameters and buffers."""
+
+    containers: list[Container]
+    registered: set[int]
 
 
 @contextmanager
-def kept(model: nn.Module) -> Iterator[list[Container]]:
+def kept(model: nn.Module) -> Iterator[Held]:
     """List the containers of a model that hold tensors, and give every container its content back afterwards.
 
     The same objects come back in the same order. The attributes of a module are a container, as are those of a plain
@@ -49,16 +56,15 @@ def kept(model: nn.Module) -> Iterator[list[Container]]:
         >>> model.cache
         []
     """
-    found, empty, tensors = _containers(model)
+    found, empty, held = _containers(model)
     try:
-        yield tensors
+        yield held
     finally:
-        for held in found:
-            if not _unchanged(held):
-                _restore(held)
-        for container in empty:
-            if container:
-                container.clear()
+        for before in found:
+            if not _unchanged(before):
+                _restore(before)
+        for container in empty if any(empty) else ():
+            container.clear()
 
 
 def swap(container: Container, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
@@ -74,11 +80,11 @@ def swap(container: Container, change: Callable[[torch.Tensor], torch.Tensor]) -
         _restore(_Held(container, changed, changed))
 
 
-def _containers(model: nn.Module) -> tuple[list[_Held], list[Container], list[Container]]:
+def _containers(model: nn.Module) -> tuple[list[_Held], list[Container], Held]:
     """List the containers with something in them, the empty ones (a module has a dozen), and those with tensors."""
     found: list[_Held] = []
     empty: list[Container] = []
-    tensors: list[Container] = []
+    tensors, registered = held = Held([], set())
     known: set[int] = set()
     waiting: list[Any] = [model]
     while waiting:
@@ -86,32 +92,35 @@ def _containers(model: nn.Module) -> tuple[list[_Held], list[Container], list[Co
         if id(value) in known:
             continue
         known.add(id(value))
-        inner: list[Any] = []
+        inner: list[Any] | tuple[Any, ...] = ()
         container = isinstance(value, _KINDS)
         if container:
-            inner += value.values() if isinstance(value, dict) else value
+            inner = list(value.values() if isinstance(value, dict) else value)
             found.append(_Held(value, list(value), inner))
         elif isinstance(value, tuple):
-            inner += value
+            inner = value
         elif isinstance(value, (str, int, float, torch.Tensor)):
             continue
         some = False
         for item in inner:
             kind = type(item)
-            if kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, item))):
+            if kind in _PLAIN:
                 continue
             if kind in _TENSORS:
                 some = True
             elif kind in _EMPTIED and not item:
                 empty.append(item)
-            else:
+            elif not (kind is tuple and _PLAIN.issuperset(map(type, item))):
                 some = some or isinstance(item, (torch.Tensor, tuple))
                 waiting.append(item)
         if container and some:
             tensors.append(value)
         if _holds(value):
-            waiting.append(vars(value))
-    return found, empty, tensors
+            attributes = vars(value)
+            waiting.append(attributes)
+            if isinstance(value, nn.Module):
+                registered |= {id(attributes.get("_parameters")), id(attributes.get("_buffers"))}
+    return found, empty, held
 
 
 def _holds(value: Any) -> bool:

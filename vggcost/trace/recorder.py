@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vggcost.records import FunctionRecord, ModuleRecord, OpRecord, StorageRecord
 from vggcost.trace.bounds import Assumed
 from vggcost.trace.kernels import MARKED, SCRATCH, Plan, Seen, plan_of, run
-from vggcost.trace.signature import is_plain, plain, tensors_in
+from vggcost.trace.signature import is_frozen, is_plain, plain, tensors_in
 
 __all__ = ["OUTSIDE", "Function", "Recorder", "current_node"]
 
@@ -252,8 +252,14 @@ class Recorder:
         names = self._constants.get(kind)
         if names is None:
             names = self._constants[kind] = sorted(set(getattr(kind, "__constants__", ())))
-        found = [(name, held[name] if name in held else getattr(module, name, None)) for name in names]
-        return tuple([(name, plain(value)) for name, value in found if is_plain(value)])
+        found = []
+        for name in names:
+            value = held[name] if name in held else getattr(module, name, None)
+            if is_frozen(value):
+                found.append((name, value))
+            elif is_plain(value):
+                found.append((name, plain(value)))
+        return tuple(found)
 
     def begin(self, path: str, kind: str) -> None:
         """Open a row that is no module of the model: the loss."""

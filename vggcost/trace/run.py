@@ -120,20 +120,22 @@ def ready(model: nn.Module) -> nn.Module:
         TraceError: it has parameters without a shape, modules of TorchScript, or a module inside itself.
     """
     model = unwrapped(model)
-    modules, edges = 0, 0
+    modules, edges, scripted = 0, 0, torch.jit.ScriptModule
     for path, module in model.named_modules():
-        modules, edges = modules + 1, edges + len(module._modules) - list(module._modules.values()).count(None)
-        if isinstance(module, torch.jit.ScriptModule):
+        modules += 1
+        if module._modules:
+            edges += len(module._modules) - list(module._modules.values()).count(None)
+        if isinstance(module, scripted):
             raise TraceError(
                 f"{path or 'the model'} is a module of TorchScript, which does not show its layers; give the Python "
                 "module that it was made of, or export that with torch.export (./model.pt2)"
             )
-        for name, parameter in module._parameters.items():
-            if type(parameter) is nn.UninitializedParameter:
-                raise TraceError(
-                    f"{path}.{name}".lstrip(".") + " is a lazy parameter without a shape; give its layer the size, or "
-                    "run the model once on real data"
-                )
+        lazy = [name for name, parameter in module._parameters.items() if type(parameter) is nn.UninitializedParameter]
+        if lazy:
+            raise TraceError(
+                f"{path}.{lazy[0]}".lstrip(".") + " is a lazy parameter without a shape; give its layer the size, or "
+                "run the model once on real data"
+            )
     inside = _inside_itself(model, "", [], set()) if edges >= modules else ""  # a tree has one module more than edges
     if inside:
         raise TraceError(

@@ -10,7 +10,7 @@ from torch import nn
 
 from vggcost.trace.custom import DENSE, Refusal
 
-__all__ = ["ATOMS", "PLAIN_TYPES", "is_plain", "layout_of", "part_of", "plain", "signature_of", "tensors_in"]
+__all__ = ["ATOMS", "PLAIN_TYPES", "is_frozen", "is_plain", "layout_of", "part_of", "plain", "signature_of", "tensors_in"]
 
 PLAIN_TYPES = {torch.Tensor, nn.Parameter, nn.Buffer}
 _STRIDED = torch.strided
@@ -20,6 +20,8 @@ ATOMS = frozenset({*_NUMBERS, torch.dtype, torch.device, torch.layout, torch.mem
 
 def tensors_in(value: Any) -> list[torch.Tensor]:
     """List the tensors in nested tuples, lists, dicts and the dict-like outputs of other libraries."""
+    if type(value) in PLAIN_TYPES:
+        return [value]
     found: list[torch.Tensor] = []
     _collect(value, found)
     return found
@@ -33,13 +35,22 @@ def _collect(value: Any, found: list[torch.Tensor]) -> None:
         found.append(value)
     elif isinstance(value, (list, tuple, set, frozenset)):
         for item in value:
-            _collect(item, found)
+            if type(item) in PLAIN_TYPES:
+                found.append(item)
+            else:
+                _collect(item, found)
     elif isinstance(value, Mapping):
         for item in value.values():
             _collect(item, found)
     elif hasattr(value, "__dataclass_fields__"):
         for name in value.__dataclass_fields__:
             _collect(getattr(value, name), found)
+
+
+def is_frozen(value: Any) -> bool:
+    """Whether a value is a number, a text or a tuple of them."""
+    kind = type(value)
+    return kind in _NUMBERS or (kind is tuple and _NUMBERS.issuperset(map(type, value)))
 
 
 def is_plain(value: Any) -> bool:
