@@ -7,6 +7,7 @@ checked is made from it, with no model and no torch.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vggcost.arguments import Arguments, FilledRecord, InputRecord, Shape
@@ -322,7 +323,7 @@ class Totals:
     @classmethod
     def of(cls, layers: tuple[LayerCost, ...]) -> Totals:
         """Add up the layers, column by column."""
-        return cls(**{name: sum(getattr(layer, name) for layer in layers) for name in SUMMED})
+        return cls(*[sum(map(attrgetter(name), layers)) for name in SUMMED])
 
 
 @dataclass(frozen=True, slots=True)

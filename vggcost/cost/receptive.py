@@ -34,7 +34,7 @@ def extent(values: tuple[int, ...] | None) -> Extent:
     """Give one number when all axes agree, one per axis otherwise, None for no map."""
     if not values:
         return None
-    return values[0] if len(set(values)) == 1 else values
+    return values[0] if values.count(values[0]) == len(values) else values
 
 
 _WINDOWS = ("aten.convolution", "aten._convolution", "aten.cudnn_convolution")
@@ -50,7 +50,7 @@ def geometries(ops: Sequence[OpRecord], inputs: dict[int, tuple[int, ...]]) -> d
     """Follow the forward ops from the inputs.
 
     Args:
-        ops: all ops of a run in order.
+        ops: those of a run's forward pass in order, without views.
         inputs: for each input storage, its shape `(N, C, H, W)` (1 to 3 axes after the channels).
 
     Returns:
@@ -63,10 +63,8 @@ def geometries(ops: Sequence[OpRecord], inputs: dict[int, tuple[int, ...]]) -> d
             known[storage] = Geometry(ones, ones, shape[1:])
     tainted: set[int] = set()
     for op in ops:
-        if op.phase != "forward" or op.nature == "view":
-            continue
         sources = [known[i] for i in op.inputs if i in known]
-        lost = any(i in tainted for i in op.inputs)
+        lost = not tainted.isdisjoint(op.inputs)
         if not sources and not lost:
             continue
         result = None if lost else _next(op, sources)
@@ -98,6 +96,8 @@ def _next(op: OpRecord, sources: list[Geometry]) -> Geometry | None:
     if group in _SAME and (group != "move" or op.op in _KEEPS_PLACE):
         if group == "softmax" and op.get("dim") not in (1, -len(op.input_shapes[0]) + 1, None):
             return None
+        if len(sources) == 1 and out[1:] == first.map:
+            return first
         widest = max(sources, key=lambda g: g.field)
         jump = max(sources, key=lambda g: g.jump).jump if len({len(g.jump) for g in sources}) == 1 else widest.jump
         same = prod(out[1:]) == prod(widest.map) or len(out) != len(widest.map) + 1
