@@ -10,7 +10,7 @@ from typing import Any
 from vggcost.cost.custom import is_stated
 from vggcost.cost.functions import NOTHING, flops_of, function_of, rule_of
 from vggcost.cost.macs import macs_of, working_of
-from vggcost.cost.ops import group_of, layer_priced, status_of
+from vggcost.cost.ops import is_product, layer_priced, status_of
 from vggcost.cost.receptive import extent, geometries
 from vggcost.records import (
     Convention,
@@ -92,7 +92,7 @@ def _weight_layers(trace: Trace, made: list[OpRecord]) -> int:
     weights = {i for i, storage in enumerate(trace.storages) if storage.role == "param"}
     for op in made:
         level = max([depth[i] for i in op.inputs], default=0)
-        if not weights.isdisjoint(op.inputs) and group_of(op) == "matmul":
+        if is_product(op.op) and not weights.isdisjoint(op.inputs):
             level += 1
         for output in op.outputs:
             depth[output] = max(depth[output], level)
@@ -121,7 +121,7 @@ def _layers(trace: Trace, made: list[OpRecord], convention: Convention) -> tuple
         saved_bytes = saved.get(position, 0)
         # A model without children and without torch's own attributes is code, not a layer.
         atomic = module.children == 0 and (module.parent != OUTSIDE or bool(module.attributes))
-        if not (atomic or held or saved_bytes or any([op.nature != "view" for op in ops])):
+        if not (atomic or held or saved_bytes or any(op.nature != "view" for op in ops)):
             continue
         whole = atomic or module.kind == trace.run.loss
         new = set(module.outputs if whole else [op.outputs[0] for op in ops if _is_output(op)]) - seen
@@ -283,7 +283,7 @@ def _work(
             backward_macs += macs_of(op)
             continue
         macs += macs_of(op)
-        if group_of(op) == "matmul":
+        if is_product(op.op):
             products.append(op)
             if op.op in _CONVOLUTIONS:
                 conv_activations += prod(op.output_shapes[0])
