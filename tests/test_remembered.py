@@ -14,6 +14,7 @@ from torch import nn
 
 from vggcost import VggcostError
 from vggcost._analyze import prepared
+from vggcost.cost import convention, cost_table, custom, table
 from vggcost.records import Arguments, InputRecord, RunInfo, Trace
 from vggcost.trace import kernels, trace_model
 from vggcost.zoo import VARIANTS
@@ -198,3 +199,31 @@ def test_a_view_that_makes_nothing() -> None:
     model = Gated(lambda x: torch.stack([*x[:, :0].unbind(1), x[:, 0]]), 3)
     arguments = Arguments((InputRecord("x", (2, 3), "float32"),))
     assert traced(model, arguments, "inference") == traced(model, arguments, "inference", remember=False)
+
+
+def test_rows_that_are_alike_are_priced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a table, and in the next tables of the process; not while a user states costs, which may change."""
+    loaded, _, arguments = prepared("resnet-50", None, 1, "inference", [], {})
+    trace, rule = traced(loaded.model, arguments, "training"), convention("full")
+    worked: list[str] = []
+
+    def work(module: Any, *others: Any) -> dict[str, Any]:
+        worked.append(module.path)
+        return real(module, *others)
+
+    real = table._work
+    monkeypatch.setattr(table, "_work", work)
+    monkeypatch.setattr(custom, "_macs", {})
+    monkeypatch.setattr(custom, "_prices", {})
+    table._remembered.cache_clear()
+    first = cost_table(trace, rule)
+    assert 0 < len(worked) < len(first.layers) / 2
+    worked.clear()
+    assert cost_table(trace, rule) == first
+    assert not worked
+    assert cost_table(trace, convention("torch")).totals.macs == first.totals.macs
+    assert worked
+    worked.clear()
+    custom._macs["own.op"] = lambda op: 1
+    assert cost_table(trace, rule) == first
+    assert worked

@@ -6,7 +6,8 @@ checked is made from it, with no model and no torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vggcost.arguments import Arguments, FilledRecord, InputRecord, Shape
@@ -268,8 +269,7 @@ class Convention:
     exhaustive: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LayerCost:
+class LayerCost(NamedTuple):
     """What one call of one layer costs; lengths in input pixels, memory in bytes."""
 
     path: str
@@ -322,7 +322,7 @@ class Totals:
     @classmethod
     def of(cls, layers: tuple[LayerCost, ...]) -> Totals:
         """Add up the layers, column by column."""
-        return cls(**{name: sum(getattr(layer, name) for layer in layers) for name in SUMMED})
+        return cls(*[sum(map(attrgetter(name), layers)) for name in SUMMED])
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,7 +385,7 @@ class CostTable:
         """Return the layers as a pandas DataFrame, one row a layer call."""
         import pandas as pd
 
-        names = [item.name for item in fields(LayerCost) if item.name != "attributes"]
+        names = [name for name in LayerCost._fields if name != "attributes"]
         rows = [[getattr(layer, name) for name in names] for layer in self.layers]
         return pd.DataFrame(rows, columns=names)
 

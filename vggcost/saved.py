@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from vggcost.errors import TableError
@@ -33,7 +33,8 @@ def dump(table: CostTable) -> str:
 
 def to_data(table: CostTable) -> dict[str, Any]:
     """Turn a table into what JSON can hold."""
-    data = asdict(table)
+    data = asdict(replace(table, layers=()))
+    data["layers"] = [layer._asdict() for layer in table.layers]
     for place, key in _PAIRS:
         holder = _at(data, place)
         for item in holder if isinstance(holder, (list, tuple)) else (holder,):

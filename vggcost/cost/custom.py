@@ -7,7 +7,7 @@ from collections.abc import Callable
 from vggcost.errors import OptionError
 from vggcost.records import OpRecord
 
-__all__ = ["Formula", "has_macs", "has_price", "register", "stated_macs", "stated_price"]
+__all__ = ["Formula", "has_macs", "has_price", "is_stated", "register", "stated_macs", "stated_price"]
 
 Formula = Callable[[OpRecord], int]
 
@@ -21,6 +21,11 @@ def register(name: str, macs: Formula | None, price: Formula | None) -> None:
         table.pop(name, None)
         if formula is not None:
             table[name] = formula
+
+
+def is_stated() -> bool:
+    """Whether the user states what any op costs."""
+    return bool(_macs or _prices)
 
 
 def has_macs(name: str) -> bool:

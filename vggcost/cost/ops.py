@@ -15,7 +15,7 @@ from vggcost.cost.macs import BIASED, MACS
 from vggcost.cost.prices import accumulate, cell, distance, fft, inside, interpolate, lookup, loss, region, solve, sort
 from vggcost.records import Convention, ModuleRecord, OpRecord
 
-__all__ = ["GROUPS", "PRICES", "group_of", "is_known", "layer_priced", "priced", "status_of"]
+__all__ = ["GROUPS", "PRICES", "group_of", "is_known", "is_product", "layer_priced", "priced", "status_of"]
 
 _GROUPS: dict[str, str] = {
     # Data is moved, made or looked up; nothing is computed. Free everywhere.
@@ -148,9 +148,14 @@ def is_known(name: str) -> bool:
     return name in MACS or name in _GROUP_OF
 
 
+def is_product(name: str) -> bool:
+    """Whether an op multiplies and accumulates."""
+    return name in MACS or has_macs(name)
+
+
 def group_of(op: OpRecord) -> str | None:
     """Return the group of an op: `matmul`, `view`, `stated`, one of the table's, or None if it is unknown."""
-    if op.op in MACS or has_macs(op.op):
+    if is_product(op.op):
         return "matmul"
     if has_price(op.op):
         return "stated"

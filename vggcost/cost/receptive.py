@@ -12,8 +12,9 @@ Distill, equations 1 and 2; `r ← r + (k − 1)·j`, `j ← j·s`, with `k` the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
+from typing import Any, NamedTuple
 
 from vggcost.cost.ops import group_of
 from vggcost.records import Extent, OpRecord
@@ -21,8 +22,7 @@ from vggcost.records import Extent, OpRecord
 __all__ = ["Geometry", "extent", "geometries"]
 
 
-@dataclass(frozen=True, slots=True)
-class Geometry:
+class Geometry(NamedTuple):
     """Receptive field and jump per axis, and the shape (C, H, W) of the map they belong to."""
 
     field: tuple[int, ...]
@@ -34,10 +34,10 @@ def extent(values: tuple[int, ...] | None) -> Extent:
     """Give one number when all axes agree, one per axis otherwise, None for no map."""
     if not values:
         return None
-    return values[0] if len(set(values)) == 1 else values
+    return values[0] if values.count(values[0]) == len(values) else values
 
 
-_WINDOWS = ("aten.convolution", "aten._convolution", "aten.cudnn_convolution")
+_WINDOWS = frozenset(("aten.convolution", "aten._convolution", "aten.cudnn_convolution"))
 _SAME = ("activation", "elementwise", "batch_norm", "norm", "softmax", "move")
 # Moves that keep every element at its place; the others shuffle positions.
 _KEEPS = (
@@ -50,7 +50,7 @@ def geometries(ops: Sequence[OpRecord], inputs: dict[int, tuple[int, ...]]) -> d
     """Follow the forward ops from the inputs.
 
     Args:
-        ops: all ops of a run in order.
+        ops: those of a run's forward pass in order, without views.
         inputs: for each input storage, its shape `(N, C, H, W)` (1 to 3 axes after the channels).
 
     Returns:
@@ -63,10 +63,8 @@ def geometries(ops: Sequence[OpRecord], inputs: dict[int, tuple[int, ...]]) -> d
             known[storage] = Geometry(ones, ones, shape[1:])
     tainted: set[int] = set()
     for op in ops:
-        if op.phase != "forward" or op.nature == "view":
-            continue
         sources = [known[i] for i in op.inputs if i in known]
-        lost = any(i in tainted for i in op.inputs)
+        lost = not tainted.isdisjoint(op.inputs)
         if not sources and not lost:
             continue
         result = None if lost else _next(op, sources)
@@ -80,17 +78,16 @@ def geometries(ops: Sequence[OpRecord], inputs: dict[int, tuple[int, ...]]) -> d
 
 
 def _next(op: OpRecord, sources: list[Geometry]) -> Geometry | None:
-    first, group = sources[0], group_of(op)
-    out = op.output_shapes[0]
+    first, out = sources[0], op.output_shapes[0]
     if op.op in _WINDOWS:
         kernel = op.input_shapes[1][2:]
         if op.get("transposed") or len(kernel) != len(first.field):
             return None
-        return _window(first, out, kernel, op.get("stride", (1,)), op.get("dilation", (1,)))
+        return _window(first, out, *_steps(kernel, (1,), op.attributes))
+    group = group_of(op)
     if group in ("max_pool", "avg_pool"):
         kernel = _last(op.get("kernel_size", (1,)), len(first.field))
-        stride = op.get("stride") or kernel
-        return _window(first, out, kernel, _last(stride, len(first.field)), op.get("dilation", (1,)))
+        return _window(first, out, *_steps(kernel, kernel, op.attributes))
     if group == "adaptive_pool" or op.op == "aten.mean":
         return _reduced(op, first, out)
     if op.op in ("aten.mm", "aten.addmm"):
@@ -98,6 +95,8 @@ def _next(op: OpRecord, sources: list[Geometry]) -> Geometry | None:
     if group in _SAME and (group != "move" or op.op in _KEEPS_PLACE):
         if group == "softmax" and op.get("dim") not in (1, -len(op.input_shapes[0]) + 1, None):
             return None
+        if len(sources) == 1 and out[1:] == first.map:
+            return first
         widest = max(sources, key=lambda g: g.field)
         jump = max(sources, key=lambda g: g.jump).jump if len({len(g.jump) for g in sources}) == 1 else widest.jump
         same = prod(out[1:]) == prod(widest.map) or len(out) != len(widest.map) + 1
@@ -110,14 +109,19 @@ def _last(values: Sequence[int], axes: int) -> tuple[int, ...]:
     return tuple(values) * axes if len(values) == 1 else tuple(values[-axes:])
 
 
-def _window(
-    g: Geometry, out: tuple[int, ...], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
-) -> Geometry:
-    axes = len(g.field)
-    stride, dilation = _last(stride, axes), _last(dilation, axes)
-    field = tuple(r + d * (k - 1) * j for r, j, k, d in zip(g.field, g.jump, kernel, dilation, strict=True))
-    jump = tuple(j * s for j, s in zip(g.jump, stride, strict=True))
-    return Geometry(field, jump, out[1:] if len(out) == axes + 2 else g.map)
+@lru_cache(maxsize=4096)
+def _steps(kernel: tuple[int, ...], otherwise: tuple[int, ...], attributes: Any) -> tuple[tuple[int, ...], ...]:
+    """How many positions a window adds to what it sees, and how far it moves; `otherwise` where no stride is given."""
+    given, axes = dict(attributes), len(kernel)
+    dilation = _last(given.get("dilation", (1,)), axes)
+    reach = tuple(d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
+    return reach, _last(given.get("stride") or otherwise, axes)
+
+
+def _window(g: Geometry, out: tuple[int, ...], reach: tuple[int, ...], stride: tuple[int, ...]) -> Geometry:
+    field = tuple([r + n * j for r, n, j in zip(g.field, reach, g.jump, strict=True)])
+    jump = tuple([j * s for j, s in zip(g.jump, stride, strict=True)])
+    return Geometry(field, jump, out[1:] if len(out) == len(g.field) + 2 else g.map)
 
 
 def _whole(g: Geometry) -> tuple[int, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
+from vggcost.cost.custom import is_stated
 from vggcost.cost.functions import NOTHING, flops_of, function_of, rule_of
 from vggcost.cost.macs import macs_of, working_of
-from vggcost.cost.ops import group_of, layer_priced, status_of
+from vggcost.cost.ops import is_product, layer_priced, status_of
 from vggcost.cost.receptive import extent, geometries
 from vggcost.records import (
     Convention,
@@ -31,6 +33,7 @@ __all__ = ["cost_table"]
 _CONVOLUTIONS = ("aten.convolution", "aten._convolution", "aten.cudnn_convolution")
 _HELD = ("param", "buffer", "input")
 OUTSIDE = -1
+_LIMIT = 20_000  # remembered rows of a convention; far more than any model has of different ones
 
 
 def cost_table(trace: Trace, convention: Convention, training: Trace | None = None, untrainable: str = "") -> CostTable:
@@ -49,7 +52,8 @@ def cost_table(trace: Trace, convention: Convention, training: Trace | None = No
     Returns:
         The table; its totals are the sums of its rows.
     """
-    layers, distinct = _layers(trace, convention)
+    made = [op for op in trace.ops if op.phase == "forward" and op.nature != "view"]
+    layers, distinct = _layers(trace, made, convention)
     totals = Totals.of(layers)
     containers = {m.path: m.kind for m in trace.modules if m.children}
     return CostTable(
@@ -60,80 +64,82 @@ def cost_table(trace: Trace, convention: Convention, training: Trace | None = No
         totals=totals,
         memory=_memory(trace, totals, distinct, trace if trace.run.mode == "training" else training, untrainable),
         coverage=_coverage(trace, convention),
-        weight_layers=_weight_layers(trace),
+        weight_layers=_weight_layers(trace, made),
     )  # fmt: skip
 
 
 def _coverage(trace: Trace, convention: Convention) -> Coverage:
+    kinds = [*(module.kind for module in trace.modules), ""]  # the last one is found at OUTSIDE
+    named = bool(convention.function_prices)
+    keys = [
+        (op.op, op.nature, kinds[op.module], function_of(op, trace.functions).name if named else "") for op in trace.ops
+    ]
+    alike = dict(zip(keys, trace.ops, strict=True))
     found: dict[str, Counter[str]] = {"counted": Counter(), "free": Counter(), "unknown": Counter()}
-    known: dict[tuple[str, str, str, str], str] = {}
-    for op in trace.ops:
-        kind = trace.modules[op.module].kind if op.module != OUTSIDE else ""
-        function = function_of(op, trace.functions).name if convention.function_prices else ""
-        key = op.op, op.nature, kind, function
-        if key not in known:
-            known[key] = status_of(op, kind, convention)
-            if known[key] == "counted" and rule_of(function, convention) == NOTHING:
-                known[key] = "free"
-        found[known[key]][op.op] += 1
+    for key, calls in Counter(keys).items():
+        name, _, kind, function = key
+        status = status_of(alike[key], kind, convention)
+        if status == "counted" and rule_of(function, convention) == NOTHING:
+            status = "free"
+        found[status][name] += calls
     counted, free, unknown = (tuple(sorted(found[status].items())) for status in ("counted", "free", "unknown"))
     return Coverage(counted, free, unknown, trace.assumed)
 
 
-def _weight_layers(trace: Trace) -> int:
+def _weight_layers(trace: Trace, made: list[OpRecord]) -> int:
     """The depth as papers give it: the most products with parameters on one path through the forward pass."""
-    depth: dict[int, int] = {}
-    for op in trace.ops:
-        if op.phase != "forward" or op.nature == "view":
-            continue
-        weighted = group_of(op) == "matmul" and any(trace.storages[i].role == "param" for i in op.inputs)
-        level = max((depth.get(i, 0) for i in op.inputs), default=0) + weighted
+    depth = [0] * len(trace.storages)
+    weights = {i for i, storage in enumerate(trace.storages) if storage.role == "param"}
+    for op in made:
+        level = max([depth[i] for i in op.inputs], default=0)
+        if is_product(op.op) and not weights.isdisjoint(op.inputs):
+            level += 1
         for output in op.outputs:
-            depth[output] = max(depth.get(output, 0), level)
-    return max(depth.values(), default=0)
+            depth[output] = max(depth[output], level)
+    return max(depth, default=0)
 
 
-def _layers(trace: Trace, convention: Convention) -> tuple[tuple[LayerCost, ...], list[int]]:
+def _layers(trace: Trace, made: list[OpRecord], convention: Convention) -> tuple[tuple[LayerCost, ...], list[int]]:
     """Make the rows, and list the distinct storages of their outputs."""
+    storages = trace.storages
     own: dict[int, list[OpRecord]] = defaultdict(list)
     for op in trace.ops:
         own[op.module].append(op)
     params, uncalled = _owners(trace)
-    saved: Counter[int] = Counter()
-    for storage in trace.storages:
+    saved: dict[int, int] = defaultdict(int)
+    for storage in storages:
         if storage.saved_by >= 0:
             saved[storage.saved_by] += storage.nbytes
-    inputs = _input_storages(trace)
-    fields = geometries(trace.ops, inputs)
-    worked: dict[Any, dict[str, Any]] = {}
-    seen = set(inputs)
+    fields = geometries(made, _input_storages(trace))
+    row = partial(_row, convention, trace.functions if convention.function_prices else (), _known(convention))
+    seen = {i for i, storage in enumerate(storages) if storage.role in _HELD}
     distinct: list[int] = []
     rows = []
     for position, module in enumerate(trace.modules):
         ops = own.get(position, [])
+        held = params.get(position, [])
+        saved_bytes = saved.get(position, 0)
         # A model without children and without torch's own attributes is code, not a layer.
         atomic = module.children == 0 and (module.parent != OUTSIDE or bool(module.attributes))
-        work = [op for op in ops if op.nature != "view"]
-        if not (atomic or work or params.get(position) or saved[position]):
+        if not (atomic or held or saved_bytes or any(op.nature != "view" for op in ops)):
             continue
-        activations, storages = _outputs(module, work, atomic or module.kind == trace.run.loss)
-        new = [i for i in dict.fromkeys(storages) if i not in seen and trace.storages[i].role not in _HELD]
-        seen.update(new)
+        whole = atomic or module.kind == trace.run.loss
+        new = set(module.outputs if whole else [op.outputs[0] for op in ops if _is_output(op)]) - seen
+        seen |= new
         distinct += new
         field = fields.get(module.outputs[0]) if module.outputs else None
         rows.append(
-            _row(
-                module, ops, params.get(position, []), convention, trace.functions, worked,
-                activations=activations,
-                activation_bytes=sum(trace.storages[i].nbytes for i in new),
-                saved_bytes=saved[position],
-                receptive_field=extent(field.field if field else None),
-                jump=extent(field.jump if field else None),
+            row(
+                module, ops, held, whole,
+                activation_bytes=sum([storages[i].nbytes for i in new]),
+                saved_bytes=saved_bytes,
+                receptive_field=extent(field.field) if field else None,
+                jump=extent(field.jump) if field else None,
             )
         )  # fmt: skip
     for path, found in uncalled.items():
-        rows.append(_row(_placeholder(path, "(not called)"), [], found, convention, (), worked))
-    outside = _row(_placeholder("(outside)", ""), own.get(OUTSIDE, []), [], convention, trace.functions, worked)
+        rows.append(row(_placeholder(path, "(not called)"), [], found))
+    outside = row(_placeholder("(outside)", ""), own.get(OUTSIDE, []), [])
     if outside.flops or outside.backward_flops:  # work that no module call caused
         rows.append(outside)
     return tuple(rows), distinct
@@ -186,92 +192,107 @@ def _user(path: str, first: dict[str, int], modules: tuple[ModuleRecord, ...]) -
     return None
 
 
-def _outputs(module: ModuleRecord, work: list[OpRecord], atomic: bool) -> tuple[int, list[int]]:
-    """Count the elements of a row's outputs, and list their storages.
-
-    A layer's outputs are what it returns. In a module's own code every op that is no view is a
-    layer of its own, by its first output.
-    """
-    if atomic:
-        return sum(prod(shape) for shape in module.output_shapes), list(module.outputs)
-    made = [op for op in work if op.phase == "forward" and op.outputs]
-    return sum(prod(op.output_shapes[0]) for op in made), [op.outputs[0] for op in made]
+def _is_output(op: OpRecord) -> bool:
+    """Whether an op in a module's own code is a layer of its own, by its first output."""
+    return op.phase == "forward" and op.nature != "view" and bool(op.outputs)
 
 
 def _row(
+    convention: Convention,
+    functions: tuple[FunctionRecord, ...],
+    known: dict[Any, dict[str, Any]],
     module: ModuleRecord,
     ops: list[OpRecord],
     params: list[ParamRecord],
-    convention: Convention,
-    functions: tuple[FunctionRecord, ...],
-    worked: dict[Any, dict[str, Any]],
-    activations: int = 0,
+    whole: bool = True,
     activation_bytes: int = 0,
     saved_bytes: int = 0,
     receptive_field: Extent = None,
     jump: Extent = None,
 ) -> LayerCost:
-    key = _signature(module, ops, params, functions)
-    if key not in worked:
-        worked[key] = _work(module, ops, params, convention, functions)
+    key = _signature(module, ops, params, whole, functions)
+    work = known.get(key)
+    if work is None:
+        work = known[key] = _work(module, ops, params, whole, convention, functions)
     return LayerCost(
         path=module.path,
-        kind=module.kind,
         call=module.call,
-        output_shape=module.output_shapes[0] if module.output_shapes else (),
-        activations=activations,
         activation_bytes=activation_bytes,
         saved_bytes=saved_bytes,
         receptive_field=receptive_field,
         jump=jump,
         attributes=module.attributes,
-        **worked[key],
+        **work,
     )
 
 
 def _signature(
-    module: ModuleRecord, ops: list[OpRecord], params: list[ParamRecord], functions: tuple[FunctionRecord, ...]
+    module: ModuleRecord,
+    ops: list[OpRecord],
+    params: list[ParamRecord],
+    whole: bool,
+    functions: tuple[FunctionRecord, ...],
 ) -> Any:
-    """What a row's work follows from."""
-    first = min((op.function for op in ops if op.function >= 0), default=0)
+    """What a row's work follows from; the functions where they have prices."""
+    called: tuple[Any, ...] = ()
+    if functions:
+        first = min((op.function for op in ops if op.function >= 0), default=0)
+        called = tuple([(op.function - first, functions[op.function]) if op.function >= 0 else None for op in ops])
     return (
         module.kind,
         module.output_shapes,
-        tuple([
-            (
-                op.op, op.phase, op.nature, op.input_shapes, op.output_shapes, op.attributes,
-                (op.function - first, functions[op.function]) if op.function >= 0 else None,
-            )
-            for op in ops
-        ]),
-        tuple([(p.shape, p.nbytes, p.trainable, _is_bias(p.paths[0])) for p in params]),
-    )  # fmt: skip
+        whole,
+        tuple([(op.op, op.phase, op.nature, op.input_shapes, op.output_shapes, op.attributes) for op in ops]),
+        tuple([(p.shape, p.nbytes, p.trainable, p.paths[0].rpartition(".")[2]) for p in params]),
+        called,
+    )
+
+
+def _known(convention: Convention) -> dict[Any, dict[str, Any]]:
+    """What rows of earlier tables cost, by their signatures; nothing while a user states costs, which may change."""
+    known = {} if is_stated() else _remembered(convention)
+    if len(known) > _LIMIT:
+        known.clear()
+    return known
+
+
+@lru_cache(maxsize=8)
+def _remembered(convention: Convention) -> dict[Any, dict[str, Any]]:
+    return {}
 
 
 def _work(
     module: ModuleRecord,
     ops: list[OpRecord],
     params: list[ParamRecord],
+    whole: bool,
     convention: Convention,
     functions: tuple[FunctionRecord, ...],
 ) -> dict[str, Any]:
-    """What follows for a row from its ops and parameters."""
+    """What follows for a row from its ops and parameters.
+
+    A layer's outputs are what it returns. In a module's own code every op that is no view is a
+    layer of its own, by its first output.
+    """
     macs = backward_macs = conv_activations = 0
     products = []
-    whole = layer_priced(module, convention)
-    flops = (whole, 0) if whole is not None else flops_of(ops, functions, convention)
+    price = layer_priced(module, convention)
+    flops = (price, 0) if price is not None else flops_of(ops, functions, convention)
     for op in ops:
         if op.phase != "forward":
             backward_macs += macs_of(op)
             continue
         macs += macs_of(op)
-        if group_of(op) == "matmul":
+        if is_product(op.op):
             products.append(op)
             if op.op in _CONVOLUTIONS:
                 conv_activations += prod(op.output_shapes[0])
+    outputs = module.output_shapes if whole else [op.output_shapes[0] for op in ops if _is_output(op)]
     count = sum(prod(p.shape) for p in params)
     biases = sum(prod(p.shape) for p in params if _is_bias(p.paths[0]))
     return {
+        "kind": module.kind,
+        "output_shape": module.output_shapes[0] if module.output_shapes else (),
         "params": count,
         "weights": count - biases,
         "biases": biases,
@@ -281,6 +302,7 @@ def _work(
         "flops": flops[0],
         "backward_macs": backward_macs,
         "backward_flops": flops[1],
+        "activations": sum(map(prod, outputs)),
         "conv_activations": conv_activations,
         "working": _working(params, products, macs),
     }
@@ -322,7 +344,7 @@ def _memory(
     """Name the usual definitions of "how much memory is that?" side by side."""
     conv = [op for op in trace.ops if op.op in _CONVOLUTIONS and op.phase == "forward"]
     conv_bytes = sum(trace.storages[i].nbytes for i in {op.outputs[0] for op in conv})
-    inplace = any(dict(m.attributes).get("inplace") for m in trace.modules)
+    inplace = any(value for m in trace.modules for key, value in m.attributes if key == "inplace")
     lines = [
         MemoryLine("outputs of the convolutions", totals.conv_activations, conv_bytes, "as worked by hand in courses"),
         MemoryLine(

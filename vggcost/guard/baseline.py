@@ -45,7 +45,7 @@ def kept(entry: Entry) -> Entry:
         table=replace(
             table,
             run=replace(table.run, command="", versions=()),
-            layers=tuple(replace(layer, working="") for layer in table.layers),
+            layers=tuple(layer._replace(working="") for layer in table.layers),
             memory=(),
             coverage=Coverage((), (), table.coverage.unknown, table.coverage.assumed),
         ),

@@ -7,7 +7,6 @@ may recolour it through its classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from html import escape
 
 from vggcost.records import CostTable, LayerCost, Totals
@@ -82,7 +81,7 @@ def _chosen(table: CostTable, depth: int | None) -> tuple[Sequence[LayerCost], s
     kept = set(ranked[: _MOST_ROWS - 1])
     rest = [layer for i, layer in enumerate(found) if i not in kept]
     sums = {name: sum(getattr(layer, name) for layer in rest) for name, *_ in _PANELS}
-    other = replace(rest[0], path=f"{len(rest)} other layers", call=1, **sums)
+    other = rest[0]._replace(path=f"{len(rest)} other layers", call=1, **sums)
     return [found[i] for i in sorted(kept)] + [other], f": the {_MOST_ROWS - 1} largest of {len(found)}", level
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from math import prod
 
 from vggcost.records import CostTable, Extent, InputRecord, LayerCost, MemoryLine, Totals
@@ -133,7 +133,7 @@ def _sum(path: str, kinds: dict[str, str], layers: Sequence[LayerCost]) -> Layer
         return layers[0]
     last = layers[-1]
     totals = {name: sum(getattr(layer, name) for layer in layers) for name in _SUMS}
-    return replace(last, path=path, kind=kinds.get(path, ""), call=1, working="", attributes=(), **totals)
+    return last._replace(path=path, kind=kinds.get(path, ""), call=1, working="", attributes=(), **totals)
 
 
 def largest(layers: Sequence[LayerCost], name: str) -> tuple[list[LayerCost], int]:
