@@ -216,11 +216,11 @@ def tidied() -> Iterator[None]:
 
 
 def warm(name: str, device: str, rounds: int) -> dict[str, Any]:
-    """Time every tool on one model, in alternating order; what fails in the first round says why."""
+    """Time every tool on one model, in alternating order; what fails before they count says why."""
     shared, x = built(name, device)
     skeleton, _ = built(name, "meta")
     found: dict[str, Any] = {tool: {"seconds": []} for tool in TOOLS}
-    for number in range(-1, rounds):
+    for number in range(-2 if device == "meta" else -1, rounds):
         for tool in list(TOOLS)[:: 1 if number % 2 else -1]:
             if "error" in found[tool]:
                 continue

@@ -355,7 +355,7 @@ def test_what_does_not_fit_is_named(model: Callable[[], nn.Module], inputs: str 
 
 
 def test_a_mistake_of_ours_is_no_mistake_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vggcost.trace.recorder.is_plain", None)
+    monkeypatch.setattr("vggcost.trace.recorder.is_frozen", None)
     with pytest.raises(TypeError):
         analyze(nn.Linear(3, 3), "3")
 

@@ -18,7 +18,7 @@ TITLES = {
 ABOUT = {
     "tracing": "A whole analysis (the run and the arithmetic on its record, all rows) of a model that is built, against "
     "the bare forward pass, or forward, loss and backward pass, of the same model on meta without any counting. The "
-    "goal is of a warm run: torch has imported what it imports, and ops are known from an earlier run.",
+    "goal is of a warm run: torch has imported what it imports, and the calls of functions are known from earlier runs.",
     "startup": "Whole processes, median of ten, in alternating order. The bare forward is a process that imports torch "
     "and runs VGG-16 on meta once, without torchvision and without counting. No result is taken from an earlier run.",
     "memory": "The most memory that a process holds (`ru_maxrss`), against a process that imports torch and ends.",

@@ -38,6 +38,7 @@ _grad = torch.is_grad_enabled
 _autocast = torch._C._is_any_autocast_enabled
 _level = torch._C._functorch.maybe_current_level
 _modes = torch._C._len_torch_dispatch_stack
+_past = torch._C._DisableTorchDispatch
 
 
 Memory = dict[Any, Recalled | None]
@@ -103,7 +104,7 @@ class Called(TorchFunctionMode):
             return self._again(known.name, memory, given, func, args, kwargs)
         if call.attention:
             self._attention.used |= call.attention
-        with torch._C._DisableTorchDispatch():  # past the recorder
+        with _past():  # the recorder
             result = func(*args, **kwargs) if call.native else None
             made = replay(self._recorder, call, given)
         return result if call.native else made

@@ -42,6 +42,7 @@ __all__ = ["MODES", "converted", "outputs_of", "trace_model"]
 
 MODES = ("inference", "training")
 LOSS_PATH = "(loss)"
+_SET: Any = nn.Module.__setattr__
 
 
 def trace_model(
@@ -86,7 +87,7 @@ def trace_model(
         passed, tensors = made(arguments, real)
         params = params_of(recorder)
         register(recorder, tensors)
-        model.train(training)
+        switch(recorder, training)
         with watched(recorder, training, attention):
             output = model(*passed.args, **passed.kwargs)
             if training:
@@ -156,6 +157,18 @@ def _inside_itself(module: nn.Module, path: str, around: list[nn.Module], done: 
         for name, child in module.named_children()
     )
     return next((found for found in children if found), "")
+
+
+def switch(recorder: Recorder, training: bool) -> None:
+    """Do what `model.train(training)` does; where no class has a way of its own, without its ado."""
+    modules = [module for _, module in recorder.modules]
+    kinds: set[Any] = set(map(type, modules))
+    usual = all(kind.train is nn.Module.train and kind.__setattr__ is _SET for kind in kinds)
+    if not (usual and all("training" in vars(module) for module in modules)):
+        recorder.model.train(training)
+        return
+    for module in modules:
+        vars(module)["training"] = training
 
 
 def register(recorder: Recorder, inputs: list[torch.Tensor]) -> None:
@@ -327,15 +340,14 @@ def params_of(recorder: Recorder) -> tuple[ParamRecord, ...]:
     for path, parameter in tensors_of(recorder, "_parameters"):
         paths.setdefault(id(parameter), []).append(path)
         found[id(parameter)] = parameter
+    dtypes = {dtype: str(dtype).removeprefix("torch.") for dtype in {p.dtype for p in found.values()}}
     return tuple(
-        ParamRecord(
-            tuple(paths[key]),
-            tuple(p.shape),
-            str(p.dtype).removeprefix("torch."),
-            p.numel() * p.element_size(),
-            p.requires_grad,
-        )
-        for key, p in found.items()
+        [
+            ParamRecord(
+                tuple(paths[key]), tuple(p.shape), dtypes[p.dtype], p.numel() * p.element_size(), p.requires_grad
+            )
+            for key, p in found.items()
+        ]
     )
 
 
@@ -345,7 +357,7 @@ def _is_ours(error: BaseException) -> bool:
         return False
     frames = traceback.extract_tb(error.__traceback__)
     here = Path(frames[-1].filename).parent == Path(__file__).parent
-    passed_on = frames[-1].name in ("__torch_function__", "_attend")
+    passed_on = frames[-1].name in ("__torch_function__", "_run", "_attend")
     return here and not passed_on and all(frame.name != "_compute" for frame in frames)
 
 

@@ -10,7 +10,17 @@ from torch import nn
 
 from vggcost.trace.custom import DENSE, Refusal
 
-__all__ = ["ATOMS", "PLAIN_TYPES", "is_frozen", "is_plain", "layout_of", "part_of", "plain", "signature_of", "tensors_in"]
+__all__ = [
+    "ATOMS",
+    "PLAIN_TYPES",
+    "is_frozen",
+    "is_plain",
+    "layout_of",
+    "part_of",
+    "plain",
+    "signature_of",
+    "tensors_in",
+]
 
 PLAIN_TYPES = {torch.Tensor, nn.Parameter, nn.Buffer}
 _STRIDED = torch.strided
