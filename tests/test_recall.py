@@ -93,6 +93,7 @@ SEVERAL: dict[str, Callable[[Any, torch.Tensor], Any]] = {
         torch.sin(torch.complex(x, x).conj().imag).sum() + torch.sin(x) + torch.sin(torch.complex(x, x).conj().imag)
     ),
     "another default dtype": lambda x, w: _double(x),
+    "deterministic algorithms": lambda x, w: _upsampled(x),
 }
 
 
@@ -121,6 +122,15 @@ def _double(x: torch.Tensor) -> torch.Tensor:
         return whole + x.argmax(1) / x.argmin(1)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def _upsampled(x: torch.Tensor) -> list[torch.Tensor]:
+    found = [torch.empty_like(x), F.interpolate(x, scale_factor=2.0, mode="bilinear")]
+    torch.use_deterministic_algorithms(True)
+    try:
+        return [*found, torch.empty_like(x), F.interpolate(x, scale_factor=2.0, mode="bilinear")]
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize("name", SEVERAL)

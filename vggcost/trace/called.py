@@ -36,6 +36,7 @@ _TELLING = frozenset(
 )  # what tells a shape or a device, and runs no op
 _grad = torch.is_grad_enabled
 _autocast = torch._C._is_any_autocast_enabled
+_deterministic = torch._C._get_deterministic_algorithms
 _level = torch._C._functorch.maybe_current_level
 _modes = torch._C._len_torch_dispatch_stack
 _past = torch._C._DisableTorchDispatch
@@ -148,8 +149,5 @@ class Called(TorchFunctionMode):
 
 def _undisturbed(recorder: Recorder) -> bool:
     """Whether nothing but its signature has a say in what a function does now."""
-    return (
-        not (_grad() or _autocast() or recorder.silent or recorder.lazy or _modes() != 1)
-        and _level() is None
-        and current_node() is None
-    )
+    usual = not (_grad() or _autocast() or _deterministic()) and _modes() == 1 and _level() is None
+    return usual and not (recorder.silent or recorder.lazy) and current_node() is None
