@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import nn
 
 from vggcost.load.aside import aside
 from vggcost.load.meta import SMALL
-from vggcost.trace.held import kept, swap
+from vggcost.trace.held import TENSORS, Modules, kept, swap
 
 __all__ = ["borrowed", "unwrapped"]
-
-_META = torch.device("meta")
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -26,7 +25,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def borrowed(
-    model: nn.Module, dtype: torch.dtype | None = None, freeze: Sequence[str] = (), real: bool = False
+    modules: Modules, dtype: torch.dtype | None = None, freeze: Sequence[str] = (), real: bool = False
 ) -> Iterator[None]:
     """Swap every tensor that a model holds for a meta tensor of the same shape, and undo all changes afterwards.
 
@@ -36,19 +35,27 @@ def borrowed(
     gradients and values cannot change.
 
     Args:
-        model: the user's.
+        modules: the user's model and all that is in it.
         dtype: what floating-point parameters and buffers become for the run; None: as they are.
         freeze: shell patterns of parameters or modules that are not trained in the run.
         real: swap in copies on the CPU instead, with their values.
     """
     twins: dict[int, torch.Tensor] = {}
-    with kept(model) as (containers, registered), aside():
-        for container in containers:
-            if id(container) in registered:
-                swap(container, lambda tensor: _twin(tensor, twins, dtype, real))
-        for container in containers:
-            if id(container) not in registered:
-                swap(container, lambda tensor: _constant(tensor, twins, real))
+    model, each = modules[0][1], list({id(module): module for _, module in modules}.values())
+    with kept(each) as containers, aside():
+        registered = set()
+        with torch.no_grad():
+            for module in each:
+                both: tuple[dict[str, Any], ...] = module._parameters, module._buffers
+                for tensors in both:
+                    if tensors and id(tensors) not in registered:
+                        registered.add(id(tensors))
+                        for name, tensor in tensors.items():
+                            if tensor is not None:
+                                tensors[name] = _twin(tensor, twins, dtype, real)
+            for container in containers:
+                if id(container) not in registered:
+                    swap(container, lambda tensor: _constant(tensor, twins, real))
         for path, parameter in model.named_parameters(remove_duplicate=False) if freeze else ():
             if any(fnmatchcase(path, p) or fnmatchcase(path.rpartition(".")[0], p) for p in freeze):
                 parameter.requires_grad_(False)
@@ -63,11 +70,15 @@ def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dty
     twin = twins.get(id(tensor))
     if twin is None:
         kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-        if real or tensor.layout is not torch.strided or _readable(tensor):  # the run says why it takes no sparse one
+        if real or _readable(tensor) or tensor.layout is not torch.strided:  # the run says why it takes no sparse one
             twin = tensor.detach().clone() if tensor.is_meta else tensor.detach().clone().cpu()
+        elif tensor.is_meta and type(tensor) in TENSORS and kind is tensor.dtype and tensor.is_contiguous():
+            twin = tensor.clone()  # the same in half the time
         else:
-            twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=kind, device=_META)
-        if type(tensor) is nn.Parameter or isinstance(tensor, nn.Parameter):  # what its class says is slow
+            twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=kind, device="meta")
+        if type(tensor) is nn.Parameter:  # as torch's own lazy parameters become such: nn.Parameter(twin) takes a copy
+            twin.__class__, twin.requires_grad = nn.Parameter, tensor.requires_grad
+        elif type(tensor) is not torch.Tensor and isinstance(tensor, nn.Parameter):
             twin = nn.Parameter(twin, requires_grad=tensor.requires_grad)
         twins[id(tensor)] = twin
     return twin
@@ -82,6 +93,6 @@ def _constant(tensor: torch.Tensor, twins: dict[int, torch.Tensor], real: bool) 
 
 
 def _readable(tensor: torch.Tensor) -> bool:
-    if type(tensor) is not torch.Tensor or tensor.is_meta or tensor.is_floating_point() or tensor.is_complex():
+    if tensor.is_meta or tensor.is_floating_point() or tensor.is_complex():
         return False
-    return tensor.device.type == "cpu" and tensor.numel() <= SMALL
+    return tensor.is_cpu and type(tensor) is torch.Tensor and tensor.numel() <= SMALL

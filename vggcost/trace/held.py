@@ -6,148 +6,163 @@ import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from operator import is_
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["Held", "kept", "swap"]
+from vggcost.errors import TraceError
+
+__all__ = ["TENSORS", "Modules", "inside", "kept", "swap"]
 
 Container = dict[Any, Any] | list[Any] | set[Any] | deque[Any]
+Content = dict[Any, Any] | list[Any]
+Modules = list[tuple[str, nn.Module]]
 
 _KINDS = (dict, list, set, deque)
-_EMPTIED = frozenset({dict, OrderedDict, list, set, deque})
-_TENSORS = frozenset({torch.Tensor, nn.Parameter})
+_COMMON = frozenset({dict, OrderedDict, list, set, deque})
+TENSORS = frozenset({torch.Tensor, nn.Parameter})
 _PLAIN = frozenset({type(None), bool, int, float, str})
 _OTHERS = frozenset({"torch", *sys.stdlib_module_names})
 """Whose objects belong to the process (loggers, threads, graphs of torch), unless they are modules."""
 
 
-@dataclass(slots=True)
-class _Held:
-    """A container and what was in it; of one without keys, the values are its keys too."""
+def inside(model: nn.Module) -> Modules:
+    """List a model and all modules in it by their paths, a shared one once for each.
 
-    container: Container
-    keys: list[Any]
-    values: Sequence[Any]
+    Raises:
+        TraceError: a module is inside itself.
 
+    Example:
+        >>> [path for path, _ in inside(nn.Sequential(nn.ReLU(), nn.ReLU()))]
+        ['', '0', '1']
+    """
+    found: Modules = []
+    around: set[int] = set()
 
-class Held(NamedTuple):
-    """The containers of a model that hold tensors; `registered` are the addresses of modules' parameters and buffers."""
+    def walk(path: str, module: nn.Module) -> None:
+        found.append((path, module))
+        if module._modules:
+            around.add(id(module))
+            for name, child in module._modules.items():
+                if child is not None:
+                    inner = f"{path}.{name}" if path else name
+                    if id(child) in around:
+                        raise TraceError(
+                            f"{inner} is a module around itself, so that torch cannot walk through the model; "
+                            "break the circle"
+                        )
+                    walk(inner, child)
+            around.remove(id(module))
 
-    containers: list[Container]
-    registered: set[int]
+    walk("", model)
+    return found
 
 
 @contextmanager
-def kept(model: nn.Module) -> Iterator[Held]:
-    """List the containers of a model that hold tensors, and give every container its content back afterwards.
+def kept(modules: Sequence[nn.Module]) -> Iterator[list[Container]]:
+    """List the containers of modules that hold tensors, and give every container its content back afterwards.
 
     The same objects come back in the same order. The attributes of a module are a container, as are those of a plain
-    object that the model uses.
+    object that it uses.
 
     Example:
         >>> model = nn.Identity()
         >>> model.cache = []
-        >>> with kept(model):
+        >>> with kept([model]):
         ...     model.cache.append(1)
         >>> model.cache
         []
     """
-    found, empty, held = _containers(model)
+    found, empty, tensors = _containers(modules)
     try:
-        yield held
+        yield tensors
     finally:
-        for before in found:
-            if not _unchanged(before):
-                _restore(before)
-        for container in empty if any(empty) else ():
-            container.clear()
+        for container, content in found:
+            _fill(container, content)
+        if any(empty):
+            for container in empty:
+                container.clear()
 
 
 def swap(container: Container, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
     """Put other tensors in the place of those that a container holds, in tuples too."""
-    if isinstance(container, dict):
-        for key, value in list(container.items()):
-            if type(value) not in _PLAIN:
-                container[key] = _changed(value, change)
-        return
-    values = list(container)
-    changed = [_changed(value, change) for value in values]
-    if not all(map(is_, values, changed)):
-        _restore(_Held(container, changed, changed))
-
-
-def _containers(model: nn.Module) -> tuple[list[_Held], list[Container], Held]:
-    """List the containers with something in them, the empty ones (a module has a dozen), and those with tensors."""
-    found: list[_Held] = []
-    empty: list[Container] = []
-    tensors, registered = held = Held([], set())
-    known: set[int] = set()
-    waiting: list[Any] = [model]
-    while waiting:
-        value = waiting.pop()
-        if id(value) in known:
-            continue
-        known.add(id(value))
-        inner: list[Any] | tuple[Any, ...] = ()
-        container = isinstance(value, _KINDS)
-        if container:
-            inner = list(value.values() if isinstance(value, dict) else value)
-            found.append(_Held(value, list(value), inner))
-        elif isinstance(value, tuple):
-            inner = value
-        elif isinstance(value, (str, int, float, torch.Tensor)):
-            continue
-        some = False
-        for item in inner:
-            kind = type(item)
-            if kind in _PLAIN:
-                continue
-            if kind in _TENSORS:
-                some = True
-            elif kind in _EMPTIED and not item:
-                empty.append(item)
-            elif not (kind is tuple and _PLAIN.issuperset(map(type, item))):
-                some = some or isinstance(item, (torch.Tensor, tuple))
-                waiting.append(item)
-        if container and some:
-            tensors.append(value)
-        if _holds(value):
-            attributes = vars(value)
-            waiting.append(attributes)
-            if isinstance(value, nn.Module):
-                registered |= {id(attributes.get("_parameters")), id(attributes.get("_buffers"))}
-    return found, empty, held
-
-
-def _holds(value: Any) -> bool:
-    """Whether this is an object with attributes, of the model's own making."""
-    if type(value) in _EMPTIED:
-        return False
-    ours = isinstance(value, nn.Module) or type(value).__module__.partition(".")[0] not in _OTHERS
-    return ours and not isinstance(value, type) and isinstance(getattr(value, "__dict__", None), dict)
-
-
-def _unchanged(held: _Held) -> bool:
-    """Whether a container holds the same objects, in the same order."""
-    container = held.container
-    if len(container) != len(held.keys) or not all(map(is_, container, held.keys)):
-        return False
-    return not isinstance(container, dict) or all(map(is_, container.values(), held.values))
-
-
-def _restore(held: _Held) -> None:
-    container = held.container
-    container.clear()
-    if isinstance(container, dict):
-        container.update(zip(held.keys, held.values, strict=True))
-    elif isinstance(container, set):
-        container.update(held.values)
+    content = _content(container)
+    if isinstance(content, dict):
+        _fill(container, {key: _changed(value, change) for key, value in content.items()})
     else:
-        container.extend(held.values)
+        _fill(container, [_changed(value, change) for value in content])
+
+
+def _containers(
+    modules: Sequence[nn.Module],
+) -> tuple[list[tuple[Container, Content]], list[Container], list[Container]]:
+    """List the containers with what is in them, the empty ones (a module has a dozen), and those with tensors."""
+    found: list[tuple[Container, Content]] = []
+    empty: list[Container] = []
+    tensors: list[Container] = []
+    waiting: list[Any] = list(map(vars, modules))
+    known = {*map(id, modules), *map(id, waiting)}
+    for value in waiting:  # which grows
+        content = _content(value)
+        some = False
+        for item in content.values() if isinstance(content, dict) else content:
+            kind = type(item)
+            if kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, item))):
+                continue
+            if kind in TENSORS:
+                some = True
+            elif kind in _COMMON:
+                if not item:
+                    empty.append(item)
+                elif id(item) not in known:
+                    known.add(id(item))
+                    waiting.append(item)
+            else:
+                some = some or isinstance(item, (torch.Tensor, tuple))
+                if id(item) not in known:
+                    known.add(id(item))
+                    waiting += _parts(item, known)
+        if not isinstance(value, tuple):
+            found.append((value, content))
+            if some:
+                tensors.append(value)
+    return found, empty, tensors
+
+
+def _parts(value: Any, known: set[int]) -> list[Any]:
+    """Return what there is to look into: a container or tuple itself, and the attributes of an object of the model's."""
+    parts = [value] if isinstance(value, (*_KINDS, tuple)) else []
+    if isinstance(value, (type, str, int, float, torch.Tensor)):
+        return parts
+    ours = isinstance(value, nn.Module) or type(value).__module__.partition(".")[0] not in _OTHERS
+    attributes = getattr(value, "__dict__", None) if ours else None
+    if isinstance(attributes, dict) and id(attributes) not in known:
+        known.add(id(attributes))
+        parts.append(attributes)
+    return parts
+
+
+def _content(container: Any) -> Content:
+    if type(container) is dict:
+        return container.copy()
+    return dict(container) if isinstance(container, dict) else list(container)
+
+
+def _fill(container: Any, content: Content) -> None:
+    """Give a container this content and no other."""
+    same = len(container) == len(content) and all(map(is_, container, content))  # the keys, of a dict
+    if not same:
+        container.clear()
+    elif isinstance(content, list) or (
+        type(container) is not dict and all(map(is_, container.values(), content.values()))
+    ):
+        return
+    if isinstance(container, (list, deque)):
+        container.extend(content)
+    else:
+        container.update(content)
 
 
 def _changed(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:

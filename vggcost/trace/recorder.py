@@ -16,8 +16,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vggcost.records import FunctionRecord, ModuleRecord, OpRecord, StorageRecord
+from vggcost.records import FunctionRecord, ModuleRecord, OpRecord, ParamRecord, StorageRecord
 from vggcost.trace.bounds import Assumed
+from vggcost.trace.held import Modules
 from vggcost.trace.kernels import MARKED, SCRATCH, Plan, Seen, plan_of, run
 from vggcost.trace.signature import is_frozen, is_plain, plain, tensors_in
 
@@ -75,7 +76,7 @@ next_node = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
 class Recorder:
     """Everything seen in one run. `remember=False` asks torch's kernels every time."""
 
-    model: nn.Module
+    modules: Modules
     remember: bool = True
     optimizing: bool = False
     scratch: bool = False
@@ -100,7 +101,7 @@ class Recorder:
         self._constants: dict[type, list[str]] = {}
         self.silent = False
         self._paths: dict[int, list[str]] = {}
-        self.modules = list(self.model.named_modules(remove_duplicate=False))
+        self.params: tuple[ParamRecord, ...] = ()
         for path, module in self.modules:
             self._paths.setdefault(id(module), []).append(path)
 
@@ -131,9 +132,10 @@ class Recorder:
             return self._storage(tensor, OUTSIDE, role)
         self._kept.append(tensor)
         storage = tensor.untyped_storage()
-        position = self.ids.get(storage._cdata)
+        key = storage._cdata
+        position = self.ids.get(key)
         if position is None:
-            position = self.ids[storage._cdata] = len(self.storages)
+            position = self.ids[key] = len(self.storages)
             nbytes = storage.nbytes()
             self.storages.append(_Storage(OUTSIDE, role, nbytes // tensor.element_size(), nbytes, len(self.ops)))
         return position

@@ -15,6 +15,7 @@ from torch import nn
 from vggcost.errors import one_line
 from vggcost.records import Arguments, InputRecord, Recount
 from vggcost.trace.borrow import borrowed
+from vggcost.trace.held import Modules
 from vggcost.trace.run import made, ready
 from vggcost.trace.signature import tensors_in
 
@@ -31,18 +32,19 @@ def recount(model: nn.Module, arguments: Arguments) -> tuple[Recount, ...]:
     Returns:
         What each counter counted, or why it could not.
     """
-    model = ready(model)
+    modules = ready(model)
+    model = modules[0][1]
     places = {t.device.type for t in (*model.parameters(), *model.buffers())} - {"cpu"}
     if places:
         why = f"it needs real weights on the CPU, and this model has some on {', '.join(sorted(places))}"
         return tuple(Recount(name, (), None, why) for name in _COUNTERS)
-    return tuple(_counted(name, model, arguments) for name in _COUNTERS)
+    return tuple(_counted(name, modules, arguments) for name in _COUNTERS)
 
 
-def _counted(name: str, model: nn.Module, arguments: Arguments) -> Recount:
+def _counted(name: str, modules: Modules, arguments: Arguments) -> Recount:
     try:
-        with borrowed(model, freeze="*", real=True), _quiet(), torch.no_grad():
-            counts, total = _COUNTERS[name](model.eval(), arguments)
+        with borrowed(modules, freeze="*", real=True), _quiet(), torch.no_grad():
+            counts, total = _COUNTERS[name](modules[0][1].eval(), arguments)
     except Exception as error:  # any reason of another program's is one to report
         return Recount(name, (), None, one_line(error))
     return Recount(name, tuple(sorted((*key, count) for key, count in counts.items())), total)

@@ -33,6 +33,7 @@ from vggcost.trace.bounds import ASSUMABLE, Assumed, Unknowable
 from vggcost.trace.called import Called
 from vggcost.trace.custom import Refusal
 from vggcost.trace.explain import explain, unknowable
+from vggcost.trace.held import Modules, inside
 from vggcost.trace.higher import HigherOrder
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.signature import tensors_in
@@ -42,6 +43,7 @@ __all__ = ["MODES", "converted", "outputs_of", "trace_model"]
 
 MODES = ("inference", "training")
 LOSS_PATH = "(loss)"
+_LAZY: Any = nn.UninitializedParameter
 _SET: Any = nn.Module.__setattr__
 
 
@@ -75,24 +77,24 @@ def trace_model(
     """
     if run.mode not in MODES:
         raise InputError(f"unknown mode {run.mode!r}; choose {' or '.join(MODES)}")
-    model = ready(model)
+    modules = ready(model)
+    model = modules[0][1]
     training = run.mode == "training"
     arguments = (arguments or Arguments(run.inputs)).map(lambda record: converted(record, dtype))
     real = run.device == "cpu"
-    recorder = Recorder(model, remember and not real, assumed=Assumed(checked(assume), real=real))
+    recorder = Recorder(modules, remember and not real, assumed=Assumed(checked(assume), real=real))
     attention = Attention("auto", "cpu", recorder.within)
     loss = ""
     kind = getattr(torch, dtype) if dtype else None
-    with borrowed(model, kind, real=real), explained(model, run, arguments, recorder):
+    with borrowed(modules, kind, real=real), explained(model, run, arguments, recorder):
         passed, tensors = made(arguments, real)
-        params = params_of(recorder)
         register(recorder, tensors)
-        switch(recorder, training)
+        switch(modules, training)
         with watched(recorder, training, attention):
             output = model(*passed.args, **passed.kwargs)
             if training:
                 loss = train(recorder, output)
-    return trace_of(recorder, params, replace(run, loss=loss, inputs=arguments.inputs), attention)
+    return trace_of(recorder, recorder.params, replace(run, loss=loss, inputs=arguments.inputs), attention)
 
 
 def converted(record: InputRecord, dtype: str) -> InputRecord:
@@ -107,87 +109,82 @@ def outputs_of(model: nn.Module, method: str, arguments: Arguments) -> Any:
         >>> outputs_of(nn.Linear(3, 5), "forward", Arguments((InputRecord("x", (2, 3), "float32"),))).shape
         torch.Size([2, 5])
     """
-    recorder = Recorder(model)
-    with borrowed(model), watched(recorder, False, Attention("auto", "cpu")), recorder.muted():
+    modules = inside(model)
+    recorder = Recorder(modules)
+    with borrowed(modules), watched(recorder, False, Attention("auto", "cpu")), recorder.muted():
         passed, _ = made(arguments)
         model.eval()
         return attrgetter(method)(model)(*passed.args, **passed.kwargs)
 
 
-def ready(model: nn.Module) -> nn.Module:
-    """Return the module to run, without the wrapper of torch.compile.
+def ready(model: nn.Module) -> Modules:
+    """Return the module to run, without the wrapper of torch.compile, and all that is in it.
 
     Raises:
         TraceError: it has parameters without a shape, modules of TorchScript, or a module inside itself.
     """
-    model = unwrapped(model)
-    modules, edges, scripted = 0, 0, torch.jit.ScriptModule
-    for path, module in model.named_modules():
-        modules += 1
-        if module._modules:
-            edges += len(module._modules) - list(module._modules.values()).count(None)
-        if isinstance(module, scripted):
+    modules = inside(unwrapped(model))
+    scripted = {kind for kind in {type(module) for _, module in modules} if issubclass(kind, torch.jit.ScriptModule)}
+    for path, module in modules:
+        if scripted and type(module) in scripted:
             raise TraceError(
                 f"{path or 'the model'} is a module of TorchScript, which does not show its layers; give the Python "
                 "module that it was made of, or export that with torch.export (./model.pt2)"
             )
-        lazy = [name for name, parameter in module._parameters.items() if type(parameter) is nn.UninitializedParameter]
-        if lazy:
+        if module._parameters and _LAZY in map(type, module._parameters.values()):
+            name = next(name for name, parameter in module._parameters.items() if type(parameter) is _LAZY)
             raise TraceError(
-                f"{path}.{lazy[0]}".lstrip(".") + " is a lazy parameter without a shape; give its layer the size, or "
+                f"{path}.{name}".lstrip(".") + " is a lazy parameter without a shape; give its layer the size, or "
                 "run the model once on real data"
             )
-    inside = _inside_itself(model, "", [], set()) if edges >= modules else ""  # a tree has one module more than edges
-    if inside:
-        raise TraceError(
-            f"{inside} is a module around itself, so that torch cannot walk through the model; break the circle"
-        )
-    return model
+    return modules
 
 
-def _inside_itself(module: nn.Module, path: str, around: list[nn.Module], done: set[nn.Module]) -> str:
-    """Return the path of a module that is one of those around it; empty if there is none."""
-    if module in around:
-        return path
-    if module in done:
-        return ""
-    done.add(module)
-    children = (
-        _inside_itself(child, f"{path}.{name}".lstrip("."), [*around, module], done)
-        for name, child in module.named_children()
-    )
-    return next((found for found in children if found), "")
-
-
-def switch(recorder: Recorder, training: bool) -> None:
-    """Do what `model.train(training)` does; where no class has a way of its own, without its ado."""
-    modules = [module for _, module in recorder.modules]
-    kinds: set[Any] = set(map(type, modules))
+def switch(modules: Modules, training: bool) -> None:
+    """Do what `model.train(training)` does; where nothing has a way of its own, without its ado."""
+    attributes = [vars(module) for _, module in modules]
+    kinds: set[Any] = {type(module) for _, module in modules}
     usual = all(kind.train is nn.Module.train and kind.__setattr__ is _SET for kind in kinds)
-    if not (usual and all("training" in vars(module) for module in modules)):
-        recorder.model.train(training)
+    if not (usual and all("training" in held and "train" not in held for held in attributes)):
+        modules[0][1].train(training)
         return
-    for module in modules:
-        vars(module)["training"] = training
+    for held in attributes:
+        held["training"] = training
 
 
 def register(recorder: Recorder, inputs: list[torch.Tensor]) -> None:
-    """Note what exists before a run."""
-    for path, parameter in tensors_of(recorder, "_parameters"):
+    """Note what exists before a run, and describe the parameters, each once."""
+    paths: dict[int, list[str]] = {}
+    parameters: list[torch.Tensor] = []
+    for path, parameter in tensors_of(recorder.modules, "_parameters"):
+        if id(parameter) in paths:
+            paths[id(parameter)].append(path)
+            continue
+        paths[id(parameter)] = [path]
+        parameters.append(parameter)
         record = recorder.storages[recorder.register(parameter, "param")]
         record.name = record.name or path
-    for _, buffer in tensors_of(recorder, "_buffers"):
+    for _, buffer in tensors_of(recorder.modules, "_buffers"):
         recorder.register(buffer, "buffer")
     for tensor in inputs:
         recorder.register(tensor, "input")
+    dtypes = {dtype: str(dtype).removeprefix("torch.") for dtype in {p.dtype for p in parameters}}
+    recorder.params = tuple(
+        [
+            ParamRecord(tuple(paths[id(p)]), tuple(p.shape), dtypes[p.dtype], p.nbytes, p.requires_grad)
+            for p in parameters
+        ]
+    )
 
 
-def tensors_of(recorder: Recorder, kind: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """List the parameters or the buffers of a model by all their paths, a tied one once for each."""
-    for path, module in recorder.modules:
-        for name, tensor in getattr(module, kind).items():
-            if tensor is not None:
-                yield f"{path}.{name}" if path else name, tensor
+def tensors_of(modules: Modules, kind: str) -> list[tuple[str, torch.Tensor]]:
+    """List the parameters or the buffers of modules by all their paths, a tied one once for each."""
+    return [
+        (f"{path}.{name}" if path else name, tensor)
+        for path, module in modules
+        for name, tensor in vars(module)[kind].items()
+        if tensor is not None
+    ]
 
 
 def made(arguments: Arguments, real: bool = False) -> tuple[Arguments, list[torch.Tensor]]:
@@ -239,7 +236,7 @@ def explained(model: nn.Module, run: RunInfo, arguments: Arguments, recorder: Re
     except Unknowable as stop:
         until = recorder.calls[-1].path if recorder is not None and recorder.calls else ""
         error = Stopped(unknowable(stop, model, run.title, until))
-        error.trace = trace_of(recorder, params_of(recorder), run) if recorder is not None else None
+        error.trace = trace_of(recorder, recorder.params, run) if recorder is not None else None
         raise error from stop
     except BaseException as error:  # sys.exit() too
         if not isinstance(error, Refusal) and _is_ours(error):
@@ -331,24 +328,6 @@ def train(recorder: Recorder, output: Any, criterion: Callable[[Any], torch.Tens
     recorder.end(loss)
     loss.backward()  # type: ignore[no-untyped-call]
     return name
-
-
-def params_of(recorder: Recorder) -> tuple[ParamRecord, ...]:
-    """Describe the parameters, each once."""
-    paths: dict[int, list[str]] = {}
-    found: dict[int, torch.Tensor] = {}
-    for path, parameter in tensors_of(recorder, "_parameters"):
-        paths.setdefault(id(parameter), []).append(path)
-        found[id(parameter)] = parameter
-    dtypes = {dtype: str(dtype).removeprefix("torch.") for dtype in {p.dtype for p in found.values()}}
-    return tuple(
-        [
-            ParamRecord(
-                tuple(paths[key]), tuple(p.shape), dtypes[p.dtype], p.numel() * p.element_size(), p.requires_grad
-            )
-            for key, p in found.items()
-        ]
-    )
 
 
 def _is_ours(error: BaseException) -> bool:

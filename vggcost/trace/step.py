@@ -16,13 +16,14 @@ import torch
 from torch import nn
 
 from vggcost.errors import OptionError, TraceError
-from vggcost.records import Arguments, RunInfo, Step, Trace
+from vggcost.records import Arguments, ParamRecord, RunInfo, Step, Trace
 from vggcost.trace.attention import KERNELS, Attention
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.bounds import Assumed
+from vggcost.trace.held import inside
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.recurrent import FusedLSTM
-from vggcost.trace.run import checked, converted, explained, made, params_of, ready, register, trace_of, train, watched
+from vggcost.trace.run import checked, converted, explained, made, ready, register, trace_of, train, watched
 from vggcost.trace.signature import tensors_in
 from vggcost.units import did_you_mean
 
@@ -117,15 +118,16 @@ def trace_step(
     """
     if step.attention not in KERNELS:
         raise OptionError(f"unknown attention kernel {step.attention!r}; choose one of: {', '.join(KERNELS)}")
-    model = ready(model)
+    modules = ready(model)
+    model = modules[0][1]
     dtype = getattr(torch, step.dtype) if step.dtype else None
     arguments = (arguments or Arguments(run.inputs)).map(lambda record: converted(record, step.dtype))
     run = replace(run, inputs=arguments.inputs)
     passed, tensors = made(arguments)
     limits = checked(assume)
     recorder, loss = None, ""
-    with borrowed(model, dtype, step.freeze), explained(model, run, arguments):
-        params = params_of(Recorder(model))
+    params: tuple[ParamRecord, ...] = ()
+    with borrowed(modules, dtype, step.freeze), explained(model, run, arguments):
         names = {id(p): path for path, p in model.named_parameters()}
         trained = [p for p in model.parameters() if p.requires_grad]
         if not trained:
@@ -134,8 +136,9 @@ def trace_step(
         model.train()
         attention = Attention(step.attention, step.device)
         for _ in range(2):
-            recorder = Recorder(model, remember, scratch=step.device == "cpu", assumed=Assumed(limits))
+            recorder = Recorder(inside(model), remember, scratch=step.device == "cpu", assumed=Assumed(limits))
             register(recorder, tensors)
+            params = params or recorder.params
             _note_states(recorder, optimizer, names)
             for parameter in trained:
                 if parameter.grad is not None:
