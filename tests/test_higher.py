@@ -19,6 +19,7 @@ from tests.ops import BOTH, Of, run
 from vggcost import CostTable, VggcostError, analyze, register_cost
 from vggcost.cost.macs import macs_of
 from vggcost.trace.attention import Attention
+from vggcost.trace.held import inside
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.run import watched
 
@@ -98,7 +99,7 @@ def test_exported_programs_run_their_captured_functions() -> None:
         (steps, torch.zeros(5, 2, 4), 5 * 2 * 4 * 4),
     ):
         exported = torch.export.export(model, (x,)).module().to("meta")
-        recorder = Recorder(exported)
+        recorder = Recorder(inside(exported))
         with watched(recorder, False, Attention("auto", "cpu")):
             exported(x.to("meta"))
         assert sum(macs_of(op) for op in recorder.ops) == macs

@@ -18,6 +18,7 @@ from vggcost.cost import convention
 from vggcost.cost.macs import macs_of
 from vggcost.cost.ops import status_of
 from vggcost.records import OpRecord
+from vggcost.trace.held import inside
 from vggcost.trace.recorder import Recorder
 
 aten = torch.ops.aten
@@ -347,7 +348,7 @@ def test_a_complex_mac_is_four_real_ones() -> None:
 
 
 def real(model: nn.Module, *inputs: torch.Tensor) -> list[OpRecord]:
-    recorder = Recorder(model.eval())
+    recorder = Recorder(inside(model.eval()))
     with torch.no_grad(), recorder.mode():
         model(*inputs)
     return recorder.ops
