@@ -23,6 +23,9 @@ from torch.nn.modules import module as torch_module
 from torch.nn.utils import parametrizations
 
 from vggcost import VggcostError, analyze, memory, verify
+from vggcost.trace.borrow import borrowed
+from vggcost.trace.held import inside
+from vggcost.trace.run import switch
 
 # Modules of (N, 4) → (N, 4), that write to all they can get hold of
 
@@ -297,3 +300,37 @@ def test_a_run_leaves_no_trace(name: str, run: str, failure: str) -> None:
         else:
             with suppress(VggcostError):
                 RUNS[run](model, "4:int64" if failure == "dtype" else "4")
+
+
+@pytest.mark.parametrize("grad", [True, False])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_stand_in_looks_like_what_it_stands_for(device: str, grad: bool) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.BatchNorm1d(4)).to(device)
+    model[0].weight = nn.Parameter(torch.empty(4, 4, device=device).t())
+    model[1].weight = nn.Parameter(torch.empty(1, 4, device=device).expand(4, 4), requires_grad=False)
+
+    def looks() -> list[Any]:
+        tensors = [*model.parameters(), *model.buffers()]
+        return [(type(t), t.shape, t.stride(), t.dtype, t.requires_grad, t.is_leaf) for t in tensors]
+
+    before, storages = looks(), {p.untyped_storage()._cdata for p in model.parameters()}
+    with torch.set_grad_enabled(grad), borrowed(inside(model)):
+        assert looks() == before
+        twins = {p.untyped_storage()._cdata for p in model.parameters()}
+        assert all(p.is_meta and p._version == 0 for p in model.parameters())
+    assert len(twins) == len(storages)
+    assert not twins & storages
+
+
+def test_a_module_that_trains_in_a_way_of_its_own_is_asked() -> None:
+    model = nn.Sequential(nn.Dropout(), nn.Sequential(nn.Dropout()))
+    object.__setattr__(model[1], "train", lambda mode=True: model[1])  # as libraries freeze a part
+    switch(inside(model), training=False)
+    assert [module.training for module in model.modules()] == [False, False, True, True]
+
+
+def test_a_module_inside_itself_is_named() -> None:
+    model = nn.Sequential(nn.Sequential())
+    model[0].add_module("again", model)
+    with pytest.raises(VggcostError, match=r"^0\.again is a module around itself"):
+        inside(model)

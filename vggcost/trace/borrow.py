@@ -70,10 +70,12 @@ def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dty
     twin = twins.get(id(tensor))
     if twin is None:
         kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-        if real or _readable(tensor) or tensor.layout is not torch.strided:  # the run says why it takes no sparse one
+        common = not real and tensor.is_meta and type(tensor) in TENSORS and kind is tensor.dtype
+        strided = tensor.layout is torch.strided
+        if common and strided and tensor.is_contiguous():
+            twin = tensor.clone()  # the same as below, in half the time
+        elif real or not strided or _readable(tensor):  # the run says why it takes no sparse one
             twin = tensor.detach().clone() if tensor.is_meta else tensor.detach().clone().cpu()
-        elif tensor.is_meta and type(tensor) in TENSORS and kind is tensor.dtype and tensor.is_contiguous():
-            twin = tensor.clone()  # the same in half the time
         else:
             twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=kind, device="meta")
         if type(tensor) is nn.Parameter:  # as torch's own lazy parameters become such: nn.Parameter(twin) takes a copy

@@ -156,7 +156,8 @@ def register(recorder: Recorder, inputs: list[torch.Tensor]) -> None:
     """Note what exists before a run, and describe the parameters, each once."""
     paths: dict[int, list[str]] = {}
     parameters: list[torch.Tensor] = []
-    for path, parameter in tensors_of(recorder.modules, "_parameters"):
+    registered, buffers = tensors_of(recorder.modules)
+    for path, parameter in registered:
         if id(parameter) in paths:
             paths[id(parameter)].append(path)
             continue
@@ -164,7 +165,7 @@ def register(recorder: Recorder, inputs: list[torch.Tensor]) -> None:
         parameters.append(parameter)
         record = recorder.storages[recorder.register(parameter, "param")]
         record.name = record.name or path
-    for _, buffer in tensors_of(recorder.modules, "_buffers"):
+    for buffer in buffers:
         recorder.register(buffer, "buffer")
     for tensor in inputs:
         recorder.register(tensor, "input")
@@ -177,14 +178,17 @@ def register(recorder: Recorder, inputs: list[torch.Tensor]) -> None:
     )
 
 
-def tensors_of(modules: Modules, kind: str) -> list[tuple[str, torch.Tensor]]:
-    """List the parameters or the buffers of modules by all their paths, a tied one once for each."""
-    return [
-        (f"{path}.{name}" if path else name, tensor)
-        for path, module in modules
-        for name, tensor in vars(module)[kind].items()
-        if tensor is not None
-    ]
+def tensors_of(modules: Modules) -> tuple[list[tuple[str, torch.Tensor]], list[torch.Tensor]]:
+    """List the parameters by all their paths, a tied one once for each, and the buffers."""
+    parameters: list[tuple[str, torch.Tensor]] = []
+    buffers: list[torch.Tensor] = []
+    for path, module in modules:
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                parameters.append((f"{path}.{name}" if path else name, parameter))
+        if module._buffers:
+            buffers += [buffer for buffer in module._buffers.values() if buffer is not None]
+    return parameters, buffers
 
 
 def made(arguments: Arguments, real: bool = False) -> tuple[Arguments, list[torch.Tensor]]:
