@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -193,6 +194,21 @@ def test_a_block_that_repeats_is_computed_once(monkeypatch: pytest.MonkeyPatch) 
         return counts
 
     assert calls(2) == calls(12)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_leaves_no_circles_to_be_collected(mode: str) -> None:
+    model = nn.Sequential(*(layer for _ in range(100) for layer in (nn.Linear(4, 4), nn.ReLU())))
+    arguments = Arguments((InputRecord("x", (2, 4), "float32"),))
+    traced(model, arguments, mode)
+    gc.collect()
+    gc.disable()
+    try:
+        traced(model, arguments, mode)
+        found = gc.collect()
+    finally:
+        gc.enable()
+    assert found < 200, found  # less than a thing a layer
 
 
 def test_a_view_that_makes_nothing() -> None:

@@ -91,7 +91,8 @@ class Recorder:
 
     def __post_init__(self) -> None:
         self.stack: list[int] = [OUTSIDE]
-        self.assumed.where = lambda: self.calls[self.stack[-1]].path if len(self.stack) > 1 else ""
+        stack, calls = self.stack, self.calls  # and not self: a circle would keep all that was noted alive
+        self.assumed.where = lambda: calls[stack[-1]].path if len(stack) > 1 else ""
         self.ids: dict[int, int] = {}
         self._owner: dict[int, tuple[int, int]] = {}
         self._outer: list[Function | None] = []
