@@ -39,25 +39,24 @@ def inside(model: nn.Module) -> Modules:
         ['', '0', '1']
     """
     found: Modules = []
-    around: set[int] = set()
-
-    def walk(path: str, module: nn.Module) -> None:
-        found.append((path, module))
-        if module._modules:
-            around.add(id(module))
-            for name, child in module._modules.items():
-                if child is not None:
-                    inner = f"{path}.{name}" if path else name
-                    if id(child) in around:
-                        raise TraceError(
-                            f"{inner} is a module around itself, so that torch cannot walk through the model; "
-                            "break the circle"
-                        )
-                    walk(inner, child)
-            around.remove(id(module))
-
-    walk("", model)
+    _walk("", model, set(), found)
     return found
+
+
+def _walk(path: str, module: nn.Module, around: set[int], found: Modules) -> None:
+    found.append((path, module))
+    if not module._modules:
+        return
+    around.add(id(module))
+    for name, child in module._modules.items():
+        if child is not None:
+            inner = f"{path}.{name}" if path else name
+            if id(child) in around:
+                raise TraceError(
+                    f"{inner} is a module around itself, so that torch cannot walk through the model; break the circle"
+                )
+            _walk(inner, child, around, found)
+    around.remove(id(module))
 
 
 @contextmanager
