@@ -78,6 +78,8 @@ MODELS += "".join(
 def m{n}():
     built("m{n}")
     time.sleep(0.1)
+    while {n} > 11 and Path(__file__).with_name("hold").exists():
+        time.sleep(0.05)
     return nn.Linear({n + 1}, 10)
 """
     for n in range(24)
@@ -304,10 +306,12 @@ def test_it_goes_on_after_a_kill_without_doing_anything_twice(folder: Path, outp
         pytest.importorskip("pyarrow")
     journal = folder / (f"{output}.jsonl" if output.endswith("parquet") else output)
     options = ("-i", "4", "-j", workers, "-o", output)  # of four inputs only m3 can be run
+    (folder / "hold").touch()
     killed = start(folder, *options)
     wait_for(lambda: lines_of(journal) > 6)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
+    (folder / "hold").unlink()
     with journal.open("ab") as file:  # as a kill leaves it
         file.write(b'{"model": "half')
     kept = {row["model"] for row in read_rows(journal)}
@@ -324,6 +328,7 @@ def test_it_goes_on_after_a_kill_without_doing_anything_twice(folder: Path, outp
 
 def test_an_interrupt_leaves_a_parquet_file_of_what_was_done(folder: Path) -> None:
     pytest.importorskip("pyarrow")
+    (folder / "hold").touch()  # so that it is not done before the interrupt, however busy the machine is
     running = start(folder, "-i", "4", "-o", "out.parquet")
     wait_for(lambda: lines_of(folder / "out.parquet.jsonl") > 3)
     running.send_signal(signal.SIGINT)

@@ -13,6 +13,7 @@ TITLES = {
     "startup": "Start-up",
     "memory": "Memory",
     "growth": "Growth",
+    "sweep": "Many models",
     "peers": "Against the peers",
 }
 ABOUT = {
@@ -24,6 +25,8 @@ ABOUT = {
     "memory": "The most memory that a process holds (`ru_maxrss`), against a process that imports torch and ends.",
     "growth": "Time, and the most memory that Python allocates (`tracemalloc`), of a warm analysis or of one document "
     "of it, the least of some runs; the exponent k of size^k, fitted over the larger sizes. Blocks are of width 64 with 4 heads and 16 tokens.",
+    "sweep": "`vggcost sweep` over timm, each model at its default input: whole commands, from the start of Python to the "
+    "last result; and what one worker spends on building the models and on tracing them. A quick run takes every fourth model.",
 }
 
 
@@ -109,6 +112,13 @@ def _more(name: str, part: dict[str, Any]) -> list[str]:
         ]
         head = ("command", "packages that it imports", "modules", "of vggcost")
         return ["", *table(("process", "seconds", "peak memory, MB"), rows), "", *table(head, imports, 2)]
+    if name == "sweep":
+        rows = [(item["model"], f"{item['build']:.2f}", f"{item['trace']:.2f}") for item in data]
+        failed = [
+            f"- {len(names)} did not run: {reason} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+            for reason, names in part.get("failed", {}).items()
+        ]
+        return ["", *table(("slowest to trace", "building, s", "tracing, s"), rows), *(["", *failed] if failed else [])]
     if name == "growth":
         return ["", "![Time and memory against the number of blocks, layers and rows](growth.svg)"]
     return []
