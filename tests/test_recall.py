@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from vggcost.errors import TraceError
 from vggcost.records import InputRecord, RunInfo, Trace
-from vggcost.trace import called, kernels, register_shape, trace_model
+from vggcost.trace import called, kernels, layers, register_shape, trace_model
 
 X = torch.empty(2, 4, 6, 6, device="meta")
 
@@ -48,6 +49,7 @@ def whole(monkeypatch: pytest.MonkeyPatch, model: nn.Module) -> Counter[bool]:
         return replay(recorder, call, given)
 
     monkeypatch.setattr(called, "replay", counting)
+    monkeypatch.setattr(layers, "replay", counting)
     traced(model)
     monkeypatch.undo()
     return counts
@@ -55,9 +57,12 @@ def whole(monkeypatch: pytest.MonkeyPatch, model: nn.Module) -> Counter[bool]:
 
 def both(function: Callable[[Any, torch.Tensor], Any], dtype: str = "float32") -> Trace:
     """Trace without memory, then until all is in it, and return the trace if all are equal."""
-    model = Net(function)
+    return same(Net(function), dtype)
+
+
+def same(model: nn.Module, dtype: str = "float32") -> Trace:
     fresh = traced(model, False, dtype)
-    for _ in range(3):
+    for _ in range(4):
         assert traced(model, True, dtype) == fresh
     return fresh
 
@@ -197,3 +202,141 @@ def test_another_rule_for_an_op_forgets_the_calls_with_it() -> None:
 )
 def test_one_call_of_each(monkeypatch: pytest.MonkeyPatch, function: Callable[[Any, torch.Tensor], Any]) -> None:
     assert whole(monkeypatch, Net(function)).total() == 1
+
+
+class Plus(nn.Linear):
+    """A layer of somebody else's, which looks like one of torch's."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input) + 1
+
+
+class Awake(nn.Module):
+    """A model that switches a layer of its own to training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        before = self.inner(x)
+        self.inner.train()
+        return before + self.inner(x)
+
+
+def hooked() -> nn.Module:
+    layer = nn.ReLU()
+    layer.register_forward_hook(lambda module, args, output: output * 2)
+    layer.register_forward_pre_hook(lambda module, args: (args[0] + 1,))
+    return layer
+
+
+def replaced() -> nn.Module:
+    layer = nn.Linear(6, 6)
+    layer.forward = lambda input: input * 2  # type: ignore[method-assign]
+    return layer
+
+
+def tied() -> nn.Module:
+    first, second = nn.Linear(6, 6), nn.Linear(6, 6)
+    second.weight = first.weight
+    return nn.Sequential(first, second, first)
+
+
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    "a block": lambda: nn.Sequential(nn.Conv2d(4, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(inplace=True)),
+    "one layer many times": lambda: nn.Sequential(*[nn.ReLU()] * 3, *[nn.ReLU(inplace=True)] * 3),
+    "normalizations": lambda: nn.Sequential(nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False), nn.GroupNorm(2, 4)),
+    "statistics of the batch": lambda: nn.BatchNorm2d(4, track_running_stats=False),
+    "what does nothing": lambda: nn.Sequential(nn.Identity(), nn.Dropout(), nn.Identity()),
+    "a view": lambda: nn.Sequential(nn.Flatten(), nn.Unflatten(1, (4, 36)), nn.Linear(36, 2)),
+    "several outputs": lambda: nn.MaxPool2d(2, return_indices=True),
+    "padding": lambda: nn.Sequential(nn.Conv2d(4, 4, 3, padding="same"), nn.Conv2d(4, 4, 3, 1, 1, 1, 1, True, "circular")),
+    "recurrent": lambda: nn.Sequential(nn.Flatten(2), nn.LSTM(36, 5)),
+    "attention": lambda: nn.Sequential(nn.Flatten(2), nn.TransformerEncoderLayer(36, 2, 8)),
+    "tied weights": tied,
+    "hooks": hooked,
+    "a forward of its own": replaced,
+    "a layer of another's": lambda: Plus(6, 6),
+    "training in evaluation": Awake,
+    "a norm of the weights": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(6, 6)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_from_memory_leaves_the_same_record(name: str) -> None:
+    same(LAYERS[name]())
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_is_given_back(name: str) -> None:
+    model = LAYERS[name]()
+    before = [(list(vars(module)), module.training) for module in model.modules()]
+    for _ in range(3):
+        traced(model)
+    assert [(list(vars(module)), module.training) for module in model.modules()] == before
+
+
+def test_layers_of_torch_are_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    block = nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True))
+    model = nn.Sequential(block, nn.Flatten(), nn.Linear(64, 5), nn.LayerNorm(5), nn.GELU(), nn.Identity())
+    counts: Counter[str] = Counter()
+    for kind in {type(module) for module in model.modules()}:
+        forward = kind.forward
+
+        def counting(self: Any, input: torch.Tensor, forward: Any = forward) -> Any:
+            counts[type(self).__name__] += 1
+            return forward(self, input)
+
+        counting.__module__ = kind.__module__
+        monkeypatch.setattr(kind, "forward", counting)
+    traced(model)
+    traced(model)
+    counts.clear()
+    traced(model)
+    assert counts == {"Sequential": 2, "Flatten": 1}  # which holds others, and which is a view
+
+
+def test_layers_that_differ_in_one_attribute_are_two() -> None:
+    for stride in (1, 2, 1, 2, 1, 2, 1, 2):
+        layer = nn.Conv2d(4, 4, 3, stride=stride)
+        assert traced(layer) == traced(layer, False)
+        layer.stride = (2, 1)
+        assert traced(layer) == traced(layer, False)
+    for eps in (1, 1.0, True) * 3:
+        trace = traced(nn.LayerNorm(6, eps=eps))
+        assert [type(value) for name, value in trace.modules[0].attributes if name == "eps"] == [type(eps)]
+
+
+def test_a_function_that_somebody_replaced_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU())
+    for _ in range(3):
+        fresh = traced(model)
+    linear = F.linear
+    monkeypatch.setattr(F, "linear", lambda *args: linear(*args) + 1)
+    more = traced(model)
+    assert len(more.ops) == len(fresh.ops) + 1
+    assert more == traced(model, False)
+    monkeypatch.undo()
+    assert traced(model) == fresh
+
+
+def test_hooks_on_all_modules_see_every_layer() -> None:
+    seen: list[str] = []
+    model = nn.Sequential(nn.Linear(6, 6), nn.ReLU())
+    traced(model)
+    traced(model)
+    hook = nn.modules.module.register_module_forward_hook(
+        lambda module, args, output: seen.append(type(module).__name__)
+    )
+    try:
+        traced(model)
+    finally:
+        hook.remove()
+    assert seen == ["Linear", "ReLU", "Sequential"]
+
+
+def test_a_layer_that_is_called_wrongly_says_so() -> None:
+    for _ in range(4):
+        with pytest.raises(TraceError, match="Linear"):
+            traced(nn.Linear(5, 5))

@@ -15,8 +15,8 @@ from torch.overrides import TorchFunctionMode
 from vggcost.trace.attention import Attention
 from vggcost.trace.bounds import READERS, read
 from vggcost.trace.kernels import CALLS, LIMIT
-from vggcost.trace.recall import Before, Given, Recalled, given_of, recalled, replay
-from vggcost.trace.recorder import Function, Recorder, current_node
+from vggcost.trace.recall import Before, Given, Recalled, given_of, recalled, repeatable, replay, undisturbed
+from vggcost.trace.recorder import Function, Recorder
 
 __all__ = ["Called"]
 
@@ -34,11 +34,6 @@ _TELLING = frozenset(
         *(getattr(_TENSOR, name) for name in _METHODS),
     )
 )  # what tells a shape or a device, and runs no op
-_grad = torch.is_grad_enabled
-_autocast = torch._C._is_any_autocast_enabled
-_deterministic = torch._C._get_deterministic_algorithms
-_level = torch._C._functorch.maybe_current_level
-_modes = torch._C._len_torch_dispatch_stack
 _past = torch._C._DisableTorchDispatch
 
 
@@ -65,8 +60,7 @@ class Called(TorchFunctionMode):
         super().__init__()
         self._recorder, self._attention = recorder, attention
         self._known: dict[Any, _Known] = {}
-        usual = (attention.kernel, attention.device) == ("auto", "cpu")
-        self._remember = recorder.remember and usual and not torch._C._len_torch_function_stack()
+        self._remember = repeatable(recorder, attention)
 
     def __enter__(self) -> Any:
         self._apply = apply = _FUNCTION.__dict__["apply"]
@@ -91,7 +85,7 @@ class Called(TorchFunctionMode):
         if known is None:
             known = self._known[func] = self._know(func)
         memory = known.memory
-        if memory is None or self._recorder.function is not None or not _undisturbed(self._recorder):
+        if memory is None or self._recorder.function is not None or not undisturbed(self._recorder):
             return self._run(known.name, func, args, kwargs)
         given = given_of(self._recorder, args, kwargs)
         if given is None:
@@ -145,9 +139,3 @@ class Called(TorchFunctionMode):
             return func(*args, **kwargs)
         finally:
             recorder.function = outer
-
-
-def _undisturbed(recorder: Recorder) -> bool:
-    """Whether nothing but its signature has a say in what a function does now."""
-    usual = not (_grad() or _autocast() or _deterministic()) and _modes() == 1 and _level() is None
-    return usual and not (recorder.silent or recorder.lazy) and current_node() is None

@@ -19,12 +19,20 @@ from vggcost.trace.shapes import Spec
 from vggcost.trace.signature import ATOMS, PLAIN_TYPES, part_of
 
 if TYPE_CHECKING:
+    from vggcost.trace.attention import Attention
     from vggcost.trace.recorder import Recorder
 
-__all__ = ["Before", "Given", "Recalled", "given_of", "recalled", "replay"]
+__all__ = ["Before", "Given", "Recalled", "given_of", "recalled", "repeatable", "replay", "undisturbed"]
 
 _OUTSIDE = -1
 _LEAVES = frozenset({*ATOMS, *PLAIN_TYPES, torch.Size, type(Ellipsis)})
+_grad = torch.is_grad_enabled
+_autocast = torch._C._is_any_autocast_enabled
+_deterministic = torch._C._get_deterministic_algorithms
+_level = torch._C._functorch.maybe_current_level
+_modes = torch._C._len_torch_dispatch_stack
+_functions = torch._C._len_torch_function_stack
+_node = torch._C._current_autograd_node
 
 
 Given = tuple[Any, list[Any], list[int]]
@@ -55,7 +63,10 @@ class _Made(NamedTuple):
 
 
 class Recalled(NamedTuple):
-    """What is remembered of a call; `result` are positions among the tensors given, then the storages made."""
+    """What is remembered of a call; `result` are positions among the tensors given, then the storages made.
+
+    torch makes what a native one returns, views mostly.
+    """
 
     native: bool
     ops: tuple[_Op, ...] = ()
@@ -81,6 +92,18 @@ class Before(NamedTuple):
         return cls(
             len(recorder.ops), len(recorder.storages), len(recorder.functions), len(recorder.calls), recorder.unsteady
         )
+
+
+def repeatable(recorder: Recorder, attention: Attention) -> bool:
+    """Whether whole calls may be noted from memory in a run that is about to begin."""
+    usual = (attention.kernel, attention.device) == ("auto", "cpu")
+    return recorder.remember and usual and not _functions()
+
+
+def undisturbed(recorder: Recorder) -> bool:
+    """Whether nothing but its signature has a say in what a function does now."""
+    usual = not (_grad() or _autocast() or _deterministic()) and _modes() == 1 and _level() is None
+    return usual and not (recorder.silent or recorder.lazy) and _node() is None
 
 
 def given_of(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Given | None:
@@ -118,7 +141,7 @@ def given_of(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 def replay(recorder: Recorder, call: Recalled, given: Given) -> Any:
-    """Note a call that is known, and make what it returns; nothing is made of a native one."""
+    """Note a call that is known, and make what it returns; of a native one only what it was given."""
     _, tensors, places = given
     ops, module = recorder.ops, recorder.stack[-1]
     now, functions = len(ops), len(recorder.functions)
@@ -136,7 +159,7 @@ def replay(recorder: Recorder, call: Recalled, given: Given) -> Any:
         )  # fmt: skip
     if call.functions:
         recorder.functions.extend(call.functions)
-    if call.native:
+    if not call.result:
         return None
     if call.several is not None:
         return call.several([None if item is None else tensors[item] for item in call.result])
@@ -205,8 +228,8 @@ def recalled(
                 return None
             specs[position] = tuple(item.shape), item.stride(), item.dtype
         found.append(position)
-    if not ops:
-        return Recalled(True)
+    if not ops:  # it returns what it was given
+        return Recalled(True, several=several, result=tuple(found))
     made = tuple([
         _Made(s.numel, s.nbytes, s.born - before.ops, s.died if s.died < 0 else s.died - before.ops, specs.get(count + i))
         for i, s in enumerate(storages)

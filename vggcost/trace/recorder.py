@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vggcost.records import FunctionRecord, ModuleRecord, OpRecord, ParamRecord, StorageRecord
+from vggcost.records import FunctionRecord, ModuleRecord, OpRecord, ParamRecord, Shape, StorageRecord
 from vggcost.trace.bounds import Assumed
 from vggcost.trace.held import Modules
 from vggcost.trace.kernels import MARKED, SCRATCH, Plan, Seen, plan_of, run
@@ -212,22 +212,37 @@ class Recorder:
         self.function = None
         if self.silent:
             return
-        parent = self.stack[-1]
-        paths = self._paths.get(id(module))
-        if paths is None:  # made during the run
-            base = self.calls[parent].path if parent != OUTSIDE else ""
-            paths = [f"{base}.<{type(module).__name__}>".lstrip(".")]
+        if current_node() is not None:
+            first = self._first.get(self._paths_of(module)[0])
+            if first is not None:  # recomputed: the work is the first call's
+                self.stack.append(first)
+                return
+        self.open(module, self._attributes(module), _shapes(args))
+
+    def open(self, module: nn.Module, attributes: tuple[tuple[str, Any], ...], input_shapes: tuple[Shape, ...]) -> None:
+        """Begin the record of a module call."""
+        parent, paths = self.stack[-1], self._paths_of(module)
         path = paths[0]
-        if path in self._first and current_node() is not None:  # recomputed: the work is the first call's
-            self.stack.append(self._first[path])
-            return
         if parent != OUTSIDE:
             self.calls[parent].children += 1
         count = self._count[path] = self._count.get(path, 0) + 1
-        call = _Call(path, _kind(module), count, tuple(paths[1:]), parent, self._attributes(module), _shapes(args))
+        call = _Call(path, _kind(module), count, tuple(paths[1:]), parent, attributes, input_shapes)
         self._first.setdefault(path, len(self.calls))
         self.stack.append(len(self.calls))
         self.calls.append(call)
+
+    def close(self, output_shapes: tuple[Shape, ...], outputs: tuple[int, ...]) -> None:
+        """End it."""
+        call = self.calls[self.stack.pop()]
+        call.output_shapes, call.outputs = output_shapes, outputs
+
+    def _paths_of(self, module: nn.Module) -> list[str]:
+        paths = self._paths.get(id(module))
+        if paths is not None:
+            return paths
+        parent = self.stack[-1]  # it was made during the run
+        base = self.calls[parent].path if parent != OUTSIDE else ""
+        return [f"{base}.<{type(module).__name__}>".lstrip(".")]
 
     def leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
         """Hook: a module's forward ends; after an exception too, when torch leaves the keyword arguments out."""

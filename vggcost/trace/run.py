@@ -35,6 +35,7 @@ from vggcost.trace.custom import Refusal
 from vggcost.trace.explain import explain, unknowable
 from vggcost.trace.held import Modules, inside
 from vggcost.trace.higher import HigherOrder
+from vggcost.trace.layers import Layers
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.signature import tensors_in
 from vggcost.units import did_you_mean
@@ -270,6 +271,7 @@ def trace_of(
 @contextmanager
 def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterator[None]:
     """Feed a recorder with all that happens."""
+    called, layers = Called(recorder, attention), Layers(recorder, attention)  # which look for other modes
     handles = [
         register_module_forward_pre_hook(recorder.enter),
         register_module_forward_hook(recorder.leave, with_kwargs=True, always_call=True),
@@ -283,8 +285,9 @@ def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterato
                 saved,
                 recorder.mode(),
                 HigherOrder(recorder),
-                Called(recorder, attention),
+                called,
                 attention,
+                layers,
             ):
                 yield
     finally:
