@@ -10,7 +10,7 @@ import pytest
 from benchmarks import peers
 from benchmarks.bench import PARTS, RESULTS
 from benchmarks.speed import document
-from benchmarks.speed.measure import Row, alternating, exponent, forked, process, ratio
+from benchmarks.speed.measure import Row, alternating, exponent, forked, peak_rss, process, ratio
 from tests.conftest import ROOT
 from vggcost import CostTable, analyze
 
@@ -48,9 +48,12 @@ def test_ways_are_timed_in_alternating_order() -> None:
 
 
 def test_processes_are_weighed_and_forks_answer() -> None:
-    ran = process(["-c", "x = bytes(50_000_000); print(len(x))"])
+    held = b"1" * 200_000_000  # by this process, which does not count
+    ran = process(["-c", "x = b'1' * 50_000_000; print(len(x))"])
     assert ran.output == "50000000\n"
-    assert ran.rss > 50_000_000
+    assert 50_000_000 < ran.rss < len(held) < peak_rss()
+    with pytest.raises(RuntimeError, match="ended with 3"):
+        process(["-c", "raise SystemExit(3)"])
     assert forked(lambda: [1, "two"]) == [1, "two"]
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from vggcost.errors import TraceError
 from vggcost.records import InputRecord, RunInfo, Trace
@@ -224,6 +225,27 @@ class Awake(nn.Module):
         return before + self.inner(x)
 
 
+class Doubling(TorchFunctionMode):
+    """Make every linear layer twice what it is."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        return result * 2 if func is F.linear else result
+
+
+class Watched(nn.Module):
+    """A model that runs a layer of its own with and without a mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        before = self.inner(x)
+        with Doubling():
+            return before + self.inner(x)
+
+
 def hooked() -> nn.Module:
     layer = nn.ReLU()
     layer.register_forward_hook(lambda module, args, output: output * 2)
@@ -259,6 +281,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "a forward of its own": replaced,
     "a layer of another's": lambda: Plus(6, 6),
     "training in evaluation": Awake,
+    "a mode of the model's": Watched,
     "a norm of the weights": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(6, 6)),
 }  # fmt: skip
 

@@ -32,6 +32,7 @@ _GLOBAL_HOOKS: list[dict[int, Any]] = [getattr(nn.modules.module, f"_global{name
 _OTHERS = frozenset({"__loader__", F.scaled_dot_product_attention.__name__})  # which `Attention` replaces
 _ONLY_TRAINING = "num_batches_tracked"
 _NEW: Any = object()
+_depth = torch._C._len_torch_function_stack
 _past = torch._C._DisableTorchDispatch
 _alone = torch._C.DisableTorchFunction
 
@@ -55,6 +56,7 @@ class Layers:
 
     def __enter__(self) -> None:
         memories = self._memories
+        self._depth = _depth()
         functions = tuple([value for name, value in vars(F).items() if callable(value) and name not in _OTHERS])
         for module in self._modules if not torch.is_grad_enabled() else ():
             kind, held = type(module), vars(module)
@@ -94,8 +96,8 @@ class Layers:
             return None
         if sum(map(len, _GLOBAL_HOOKS)) > 2:  # the recorder's
             return None
-        if self._recorder.function is not None or not undisturbed(self._recorder):
-            return None
+        if _depth() != self._depth or self._recorder.function is not None or not undisturbed(self._recorder):
+            return None  # another mode may have a say
         attributes = [(name, value) for name, value in held.items() if name not in _BASE]
         try:
             plain = marshal.dumps(attributes, 2)  # newer formats write what is equal in several ways
