@@ -17,6 +17,10 @@ from torch.overrides import TorchFunctionMode
 from vggcost.errors import TraceError
 from vggcost.records import InputRecord, RunInfo, Trace
 from vggcost.trace import called, kernels, layers, register_shape, trace_model
+from vggcost.trace.attention import Attention
+from vggcost.trace.held import inside
+from vggcost.trace.recorder import Recorder
+from vggcost.trace.run import watched
 
 X = torch.empty(2, 4, 6, 6, device="meta")
 
@@ -292,12 +296,28 @@ def test_a_layer_from_memory_leaves_the_same_record(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_is_given_back(name: str) -> None:
-    model = LAYERS[name]()
-    before = [(list(vars(module)), module.training) for module in model.modules()]
-    for _ in range(3):
-        traced(model)
-    assert [(list(vars(module)), module.training) for module in model.modules()] == before
+def test_layers_are_let_go_after_a_run(name: str) -> None:
+    modules = inside(LAYERS[name]())
+    before = [list(vars(module)) for _, module in modules]
+    with watched(Recorder(modules), False, Attention("auto", "cpu")):
+        during = [list(vars(module)) for _, module in modules]
+    others = ("a forward of its own", "a layer of another's", "a norm of the weights")
+    assert (during == before) == (name in others)
+    assert [list(vars(module)) for _, module in modules] == before
+
+
+def test_what_a_layer_of_anothers_does_may_change() -> None:
+    class Moody(nn.Linear):
+        more = 0
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input) + 1 if self.more else super().forward(input)
+
+    model = Moody(6, 6)
+    few = [len(traced(model).ops) for _ in range(4)]
+    Moody.more = 1
+    assert len(traced(model).ops) == few[-1] + 1
+    assert len(set(few)) == 1
 
 
 def test_layers_of_torch_are_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
