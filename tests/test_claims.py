@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from tests.conftest import ROOT, command, published
 from vggcost import analyze, compare_stack
 from vggcost.claims import Finding, check, explain, ledger
-from vggcost.claims.numbers import agrees, read_number
+from vggcost.claims.numbers import agrees, read_number, readings
 from vggcost.cost.stack import Side, break_even, output_size, side_of, stack_form
+from vggcost.records import LayerCost
 from vggcost.report.claims import CLAIM_FORMATS, EXPLAIN_FORMATS, render_claims, render_explanation
 from vggcost.report.stack import STACK_FORMATS, render_stack
 
@@ -201,3 +202,50 @@ def test_a_number_agrees_with_itself_as_printed(value: int, scale: str, decimals
     printed = read_number(text)
     assert agrees(value, printed, factor)
     assert not agrees(value + 2 * int(printed.step * factor) + 2, printed, factor)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("8B", [(8 * 10**9, ""), (8, "bytes")]),
+        ("512 B", [(512 * 10**9, ""), (512, "bytes")]),
+        ("1.5B", [(1_500_000_000, "")]),  # no half bytes
+        ("8b", [(8 * 10**9, "")]),
+        ("7bn", [(7 * 10**9, "")]),
+        ("7 bn params", [(7 * 10**9, "params")]),
+        ("8B params", [(8 * 10**9, "params")]),
+        ("3 BFLOPs", [(3 * 10**9, "flops")]),
+        ("8 bytes", [(8, "bytes")]),
+        ("8GB", [(8 * 10**9, "bytes")]),
+        ("2 KiB", [(2048, "bytes")]),
+        ("25.6m", [(25_600_000, "")]),
+        ("405 billion parameters", [(405 * 10**9, "params")]),
+        ("1.2 trillion", [(1_200_000_000_000, "")]),
+        ("1.2T", [(1_200_000_000_000, "")]),
+        ("4.1 gflops", [(4_100_000_000, "flops")]),
+        ("1e9 MACs", [(10**9, "macs")]),
+    ],
+)
+def test_a_number_is_read_in_every_way_it_can_be_meant(text: str, expected: list[tuple[int, str]]) -> None:
+    assert [(int(printed.value * printed.scale), printed.unit) for printed in readings(text)] == expected
+
+
+def test_a_b_after_a_number_is_a_billion_or_bytes() -> None:
+    table = analyze("vgg16")
+    billions = replace(table, layers=(replace_params(table.layers[0], 8_030_261_248),))
+    found = explain("a model of 8 billion", "8B", lambda *_, **__: billions)
+    assert (found.matches[0].definition, found.matches[0].value) == ("params", 8_030_261_248)
+    few = replace(table, layers=(replace_params(table.layers[0], 2),))
+    found = explain("a model of 2", "8B", lambda *_, **__: few)
+    assert [match.definition for match in found.matches if match.definition.startswith("bytes of the params in")] == [
+        "bytes of the params in float32"
+    ]
+    assert "8B (8,000,000,000 or 8 bytes) of a model of 2: " in render_explanation(found, "table")
+    assert json.loads(render_explanation(found, "json"))["readings"] == [
+        {"value": 8_000_000_000, "unit": ""},
+        {"value": 8, "unit": "bytes"},
+    ]
+
+
+def replace_params(layer: LayerCost, params: int) -> LayerCost:
+    return layer._replace(params=params, weights=params, biases=0)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from vggcost.claims.definitions import Definition, definitions
 from vggcost.claims.measures import Analyze
-from vggcost.claims.numbers import Printed, agrees, read_number
+from vggcost.claims.numbers import Printed, agrees, readings
 
 __all__ = ["Explanation", "Match", "explain"]
 
@@ -39,12 +39,16 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """All definitions that give a number, simplest first; where none does, those that come nearest."""
+    """All definitions that give a number, simplest first; where none does, those that come nearest.
+
+    `readings` are the values that the number can stand for, each with its unit, if it has one.
+    """
 
     model: str
     number: str
     matches: tuple[Match, ...]
     near: tuple[Match, ...]
+    readings: tuple[tuple[int, str], ...] = ()
 
     @property
     def nearest(self) -> Match | None:
@@ -57,21 +61,22 @@ def explain(model: str, number: str, analyze: Analyze) -> Explanation:
 
     Args:
         model: a model's name.
-        number: as printed: `15.3G`, `15.5 GFLOPs`, `51.68MB`, `138.3M`.
+        number: as printed: `15.3G`, `15.5 GFLOPs`, `51.68MB`, `138.3M`; of what can be read in two ways (`8B`)
+            both are tried.
         analyze: runs a model by name, as `vggcost.analyze` does.
 
     Raises:
         InputError: the number cannot be read.
     """
-    printed = read_number(number)
+    printed = readings(number)
     tables = {name: analyze(model, convention=name) for name in _CONVENTIONS}
     step = analyze(model, mode="training")
-    kinds = _KINDS.get(printed.unit, _KINDS[""])
     tried = [
-        _tried(definition, printed, scale, unit, kinds)
+        _tried(definition, reading, scale, unit, _kinds(reading))
         for definition in definitions(tables, step)
-        if definition.kind in kinds
-        for scale, unit in printed.scales()
+        for reading in printed
+        if definition.kind in _kinds(reading)
+        for scale, unit in reading.scales()
     ]
     # The same words may be reached twice; the same value under other words is another definition.
     found = {match.definition + match.unit: match for match, fits in tried if fits}
@@ -79,7 +84,12 @@ def explain(model: str, number: str, analyze: Analyze) -> Explanation:
     ranked = sorted((match for match, _ in tried), key=lambda match: (match.off, match.cost))
     near = {match.value: match for match in reversed(ranked[: 10 * _NEAR])}  # the simplest definition of each value
     closest = sorted(near.values(), key=lambda match: (match.off, match.cost))[:_NEAR]
-    return Explanation(model, printed.text, tuple(matches), () if matches else tuple(closest))
+    meant = tuple((int(reading.value * reading.scale), reading.unit) for reading in printed)
+    return Explanation(model, printed[0].text, tuple(matches), () if matches else tuple(closest), meant)
+
+
+def _kinds(printed: Printed) -> tuple[str, ...]:
+    return _KINDS.get(printed.unit, _KINDS[""])
 
 
 def _tried(

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from vggcost.errors import InputError
 
-__all__ = ["Printed", "agrees", "digits", "read_number"]
+__all__ = ["Printed", "agrees", "digits", "read_number", "readings"]
 
-_SCALES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12,
-           "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}  # fmt: skip
+_SCALES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12,
+           "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
+_WORDS = {"thousand": "k", "million": "m", "mn": "m", "billion": "b", "bn": "b", "trillion": "t", "tn": "t"}
 _FORM = re.compile(
-    r"\s*(?P<number>\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?)\s*"
-    r"(?P<scale>billion|million|thousand|Ki|Mi|Gi|Ti|[kKMGTB])?\s*"
-    r"(?P<unit>bytes?|B|MACs?|mult-adds?|FLOPs?|FLOPS|params?|parameters|weights|elements|activations|images|%)?\s*$"
+    r"\s*(?P<number>\d[\d,]*\.?\d*(?:e[-+]?\d+)?)\s*"
+    r"(?P<scale>thousand|million|billion|trillion|mn|bn|tn|[kmgt]i|[kmgbt])?\s*"
+    r"(?P<unit>bytes?|B|macs?|mult-adds?|flops?|params?|parameters?|weights|elements|activations|images|%)?\s*$",
+    re.IGNORECASE,
 )
-_WORDS = {"thousand": "k", "million": "M", "billion": "G"}
-_FORMS = "accepted forms: 15.3G, 15.5 GFLOPs, 7.6 GMACs, 138.3M, 51.68MB, 57.6 MiB, 13547520"
+_KINDS = {"b": "bytes", "byte": "bytes", "bytes": "bytes", "%": "%", "mac": "macs", "macs": "macs", "mult-add": "macs",
+          "mult-adds": "macs", "flop": "flops", "flops": "flops", "param": "params", "params": "params",
+          "parameter": "params", "parameters": "params", "activations": "elements"}  # fmt: skip
+_FORMS = "accepted forms: 15.3G, 15.5 GFLOPs, 7.6 GMACs, 138.3M, 8B, 7bn params, 51.68MB, 57.6 MiB, 13547520"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Printed:
 
 
 def read_number(text: str) -> Printed:
-    """Read a number with its precision, scale and unit.
+    """Read a number with its precision, scale and unit; of several readings the first.
 
     Raises:
         InputError: it cannot be read; the message shows accepted forms.
@@ -51,21 +55,32 @@ def read_number(text: str) -> Printed:
         >>> printed.value, printed.step, printed.scale, printed.unit
         (Decimal('51.68'), Decimal('0.01'), 1000000, 'bytes')
     """
+    return readings(text)[0]
+
+
+def readings(text: str) -> tuple[Printed, ...]:
+    """Read a number in every way that it can be meant: a B alone is a billion to some and bytes to others.
+
+    Raises:
+        InputError: it cannot be read; the message shows accepted forms.
+
+    Example:
+        >>> [(printed.scale, printed.unit) for printed in readings("8B")]
+        [(1000000000, ''), (1, 'bytes')]
+        >>> [(printed.scale, printed.unit) for printed in readings("1.5B")]
+        [(1000000000, '')]
+    """
     found = _FORM.match(text)
     if found is None:
         raise InputError(f"cannot read {text!r} as a number; {_FORMS}")
-    number, scale, unit = found["number"].replace(",", ""), found["scale"] or "", found["unit"] or ""
-    scale = _WORDS.get(scale, scale)
-    if scale == "B" and not unit:  # "5 B": bytes; "7 B params" has a unit
-        scale, unit = "", "B"
-    value = Decimal(number)
+    value = Decimal(found["number"].replace(",", ""))
     exponent = value.as_tuple().exponent
     step = Decimal(1).scaleb(exponent) if isinstance(exponent, int) else Decimal(1)
-    kinds = {"B": "bytes", "byte": "bytes", "bytes": "bytes", "%": "%", "FLOPS": "flops", "mult-add": "macs", "mult-adds": "macs",
-             "parameters": "params", "param": "params", "activations": "elements"}  # fmt: skip
-    kind = kinds.get(unit) or kinds.get(unit.rstrip("s")) or unit.lower()
-    kind = {"mac": "macs", "flop": "flops"}.get(kind, kind)
-    return Printed(text.strip(), value, step, _SCALES[scale], kind)
+    scale, unit = (found["scale"] or "").lower(), (found["unit"] or "").lower()
+    scale = _SCALES[_WORDS.get(scale, scale)]
+    printed = Printed(text.strip(), value, step, scale, _KINDS.get(unit, unit))
+    alone = found["scale"] == "B" and not unit
+    return (printed, replace(printed, scale=1, unit="bytes")) if alone and step >= 1 else (printed,)
 
 
 def agrees(value: int | float | Decimal, printed: Printed, scale: int) -> bool:

@@ -20,7 +20,8 @@ __all__ = ["explain"]
 def explain(model: str, number: str, inputs: Any, format_: str, output: str) -> None:
     """Find the definitions of MODEL's figures that give NUMBER, to its printed precision, simplest first.
 
-    NUMBER is as printed: 15.3G, "15.5 GFLOPs", 51.68MB, 138.3M.
+    NUMBER is as printed: 15.3G, "15.5 GFLOPs", 51.68MB, 138.3M, 8B. Of what can be read in two ways (8B is 8 billion,
+    or 8 bytes) both are tried.
     """
     from functools import partial
 

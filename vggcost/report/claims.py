@@ -90,10 +90,12 @@ def _line(match: Match) -> str:
 
 
 def _explained(found: Explanation) -> str:
+    ways = " or ".join(f"{exact(value)} {unit}".strip() for value, unit in found.readings)
+    number = f"{found.number} ({ways})" if len(found.readings) > 1 else found.number
     if found.matches:
-        head = f"{found.number} of {found.model}: {len(found.matches)} definition{'s' * (len(found.matches) > 1)}, simplest first"
+        head = f"{number} of {found.model}: {len(found.matches)} definition{'s' * (len(found.matches) > 1)}, simplest first"
         return "\n".join([head, *(f"  {_line(match)}" for match in found.matches)]) + "\n"
-    head = f"{found.number} of {found.model}: no definition gives it to its printed precision; the nearest are"
+    head = f"{number} of {found.model}: no definition gives it to its printed precision; the nearest are"
     return "\n".join([head, *(f"  {100 * match.off:.1f}% off: {_line(match)}" for match in found.near)]) + "\n"
 
 
@@ -102,6 +104,7 @@ def _explained_json(found: Explanation) -> str:
         "schema": 1,
         "model": found.model,
         "number": found.number,
+        "readings": [{"value": value, "unit": unit} for value, unit in found.readings],
         "matches": [asdict(match) for match in found.matches],
         "nearest": asdict(found.nearest) if found.nearest else None,
     }
