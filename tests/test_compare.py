@@ -12,11 +12,12 @@ from pathlib import Path
 import html5lib
 import pytest
 from torch import nn
+from torchvision.ops import DeformConv2d
 
 from tests.conftest import ROOT, command, published, python
 from tests.test_report import Texts, scrubbed
 from vggcost import CostTable, VggcostError, analyze
-from vggcost.report.blocks import blocks_of
+from vggcost.report.blocks import blocks_of, heading
 from vggcost.report.compare_text import COMPARE_FORMATS, render_comparison
 from vggcost.report.comparison import COLUMNS, compare
 from vggcost.report.difference import DIFF_FORMATS, METRICS, difference, render_difference
@@ -273,3 +274,41 @@ def test_published_errors_are_those_of_the_published_net() -> None:
     ):
         (row,) = compare([analyze(model, inputs, **options)], columns).rows
         assert (row.values["top5_error"] is not None) is known, (model, options, inputs)
+
+
+def test_conv_and_fc_params_are_those_of_convolutions_and_linear_layers() -> None:
+    class Gates(nn.LSTM):
+        pass
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.offsets, self.deformed = nn.Conv2d(4, 18, 1), DeformConv2d(4, 8, 3, padding=1)
+            self.up, self.norm = nn.ConvTranspose2d(8, 64, 1), nn.BatchNorm2d(64)
+            self.gates, self.cell = Gates(64, 64, batch_first=True), nn.GRUCell(64, 64)
+            self.attention = nn.MultiheadAttention(64, 4, batch_first=True)
+            self.head = nn.Linear(64, 10)
+
+        def forward(self, x):
+            x = self.norm(self.up(self.deformed(x, self.offsets(x)))).flatten(2).transpose(1, 2)
+            x, _ = self.gates(x)
+            x, _ = self.attention(x, x, x)
+            return self.head(self.cell(self.head(x).new_zeros(x.shape[0], 64) + x[:, 0]))
+
+    table = analyze(Mixed(), "4x8x8")
+    row = compare([table]).rows[0].values
+    # filters and biases on paper: 1×1, 3×3 deformable, transposed 1×1
+    assert row["conv_params"] == (18 * 4 + 18) + (8 * 4 * 9 + 8) + (8 * 64 + 64)
+    # Q, K, V and output projections with biases, the head once though it is called twice; no gates, no norm
+    assert row["fc_params"] == (4 * 64 * 64 + 4 * 64) + (64 * 10 + 10)
+    recurrent = 4 * (64 * 64 + 64 * 64 + 64 + 64) + 3 * (64 * 64 + 64 * 64 + 64 + 64)
+    assert row["params"] == row["conv_params"] + row["fc_params"] + recurrent + 2 * 64
+    blocks = blocks_of(table)
+    assert list(blocks) == ["1", "other", "recurrent", "fc"]
+    assert (blocks["recurrent"].params, blocks["recurrent"].layers) == (recurrent, ("Gates-64", "GRUCell-64"))
+    assert [heading(name) for name in blocks] == ["stride 1", "no stride", "recurrent", "fully connected"]
+
+
+def test_an_lstm_is_not_fully_connected() -> None:
+    row = compare([analyze(nn.LSTM(64, 64, batch_first=True), "7x64")]).rows[0].values
+    assert (row["params"], row["fc_params"], row["conv_params"]) == (33_280, 0, 0)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 
+from vggcost.cost.families import is_convolution, is_fully_connected
 from vggcost.records import CostTable, LayerCost
 
 __all__ = ["Definition", "definitions"]
@@ -34,23 +35,15 @@ class _Choice:
     cost: int
 
 
-def _is_conv(layer: LayerCost) -> bool:
-    return layer.conv_activations > 0
-
-
-def _is_linear(layer: LayerCost) -> bool:
-    return layer.macs > 0 and not _is_conv(layer)
-
-
 _LAYERS = (
     _Choice("all layers", lambda layer: True, 0),
-    _Choice("the convolutions alone", _is_conv, 1),
-    _Choice("the fully connected layers alone", _is_linear, 2),
+    _Choice("the convolutions alone", is_convolution, 1),
+    _Choice("the fully connected layers alone", is_fully_connected, 2),
 )
 _OUTPUTS = (
-    _Choice("convolutions", _is_conv, 0),
+    _Choice("convolutions", is_convolution, 0),
     _Choice("convolutions and fully connected layers", lambda layer: layer.macs > 0, 1),
-    _Choice("convolutions and pools", lambda layer: _is_conv(layer) or "Pool" in layer.kind, 2),
+    _Choice("convolutions and pools", lambda layer: is_convolution(layer) or "Pool" in layer.kind, 2),
     _Choice("convolutions, pools and fully connected layers", lambda x: x.macs > 0 or "Pool" in x.kind, 2),
     _Choice("all layers, ReLU, dropout and softmax as tensors of their own", lambda layer: True, 2),
 )
@@ -100,7 +93,7 @@ def _extras(name: str, table: CostTable) -> Iterator[Definition]:
     parts: tuple[tuple[str, Callable[[LayerCost], bool]], ...] = (
         ("pooling", lambda x: "Pool" in x.kind),
         ("ReLU", lambda x: x.kind == "ReLU"),
-        ("the fully connected layers", _is_linear),
+        ("the fully connected layers", is_fully_connected),
     )
     for words, left_out in parts:
         flops = sum(x.flops for x in table.layers if not left_out(x))

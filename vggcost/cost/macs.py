@@ -14,7 +14,7 @@ from vggcost.cost.custom import stated_macs
 from vggcost.records import OpRecord, Shape
 from vggcost.units import exact, product
 
-__all__ = ["BIASED", "MACS", "macs_of", "working_of"]
+__all__ = ["BIASED", "CONVOLUTIONS", "MACS", "macs_of", "working_of"]
 
 
 def conv_macs(op: OpRecord) -> int:
@@ -178,6 +178,8 @@ _CONVOLUTIONS = (
     "aten._conv_depthwise2d",
     "mkldnn._convolution_pointwise",
 )
+CONVOLUTIONS = frozenset((*_CONVOLUTIONS, "aten.conv_tbc", "torchvision.deform_conv2d"))
+"""Forward ops that are convolutions."""
 _FIRST = {"addmm": 1, "baddbmm": 1, "addbmm": 1, "_addmm_activation": 1, "addmv": 1}
 """Where the operands begin, for ops that add something to the product."""
 _PACKED = (

@@ -9,7 +9,7 @@ from typing import Any
 
 from vggcost.cost.custom import is_stated
 from vggcost.cost.functions import NOTHING, flops_of, function_of, rule_of
-from vggcost.cost.macs import macs_of, working_of
+from vggcost.cost.macs import CONVOLUTIONS, macs_of, working_of
 from vggcost.cost.ops import is_product, layer_priced, status_of
 from vggcost.cost.receptive import extent, geometries
 from vggcost.records import (
@@ -30,7 +30,6 @@ from vggcost.units import exact, product
 
 __all__ = ["cost_table"]
 
-_CONVOLUTIONS = ("aten.convolution", "aten._convolution", "aten.cudnn_convolution")
 _HELD = ("param", "buffer", "input")
 OUTSIDE = -1
 _LIMIT = 20_000  # remembered rows of a convention; far more than any model has of different ones
@@ -285,7 +284,7 @@ def _work(
         macs += macs_of(op)
         if is_product(op.op):
             products.append(op)
-            if op.op in _CONVOLUTIONS:
+            if op.op in CONVOLUTIONS:
                 conv_activations += prod(op.output_shapes[0])
     outputs = module.output_shapes if whole else [op.output_shapes[0] for op in ops if _is_output(op)]
     count = sum(prod(p.shape) for p in params)
@@ -342,7 +341,7 @@ def _memory(
     trace: Trace, totals: Totals, distinct: list[int], training: Trace | None, untrainable: str
 ) -> tuple[MemoryLine, ...]:
     """Name the usual definitions of "how much memory is that?" side by side."""
-    conv = [op for op in trace.ops if op.op in _CONVOLUTIONS and op.phase == "forward"]
+    conv = [op for op in trace.ops if op.op in CONVOLUTIONS and op.phase == "forward"]
     conv_bytes = sum(trace.storages[i].nbytes for i in {op.outputs[0] for op in conv})
     inplace = any(value for m in trace.modules for key, value in m.attributes if key == "inplace")
     lines = [

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vggcost.cost.families import is_recurrent
 from vggcost.records import CostTable, LayerCost
 from vggcost.report.comparison import block_of
 from vggcost.units import human_count
 
-__all__ = ["Block", "blocks_of", "grid", "shares"]
+__all__ = ["Block", "blocks_of", "grid", "heading", "shares"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Block:
 
 
 def blocks_of(table: CostTable) -> dict[str, Block]:
-    """Group a net's layers with weights by the stride of their map; the fully connected ones are `fc`."""
+    """Group a net's layers with weights: convolutions by the stride of their map, then recurrent and fully connected."""
     found: dict[str, list[LayerCost]] = {}
     for layer in table.layers:
         block = block_of(layer)
@@ -42,15 +43,29 @@ def _entry(layer: LayerCost) -> str:
     out = layer.output_shape[1] if len(layer.output_shape) > 1 else 0
     kernel = attributes.get("kernel_size")
     if not kernel:
-        return f"FC-{out}"
+        return f"{layer.kind}-{attributes['hidden_size']}" if is_recurrent(layer) else f"FC-{out}"
     size = str(kernel[0]) if len(set(kernel)) == 1 else "×".join(map(str, kernel))
     groups = attributes.get("groups", 1)
     return f"conv{size}-{out}" + (f" ({groups} groups)" if groups > 1 else "")
 
 
+_HEADINGS = {"other": "no stride", "recurrent": "recurrent", "fc": "fully connected"}
+
+
 def order(names: Sequence[str]) -> list[str]:
-    """Strides by size, then what has none, then the fully connected layers."""
-    return sorted(names, key=lambda n: (n == "fc", n == "other", int(n) if n.isdigit() else 0))
+    """Strides by size, then what has none, then the recurrent and the fully connected layers."""
+    last = list(_HEADINGS)
+    return sorted(names, key=lambda n: (last.index(n) + 1, 0) if n in last else (0, int(n)))
+
+
+def heading(name: str) -> str:
+    """Write the name of a block for people.
+
+    Example:
+        >>> heading("16"), heading("fc")
+        ('stride 16', 'fully connected')
+    """
+    return _HEADINGS.get(name, f"stride {name}")
 
 
 def grid(tables: Sequence[CostTable]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -66,7 +81,7 @@ def grid(tables: Sequence[CostTable]) -> list[tuple[str, list[dict[str, Any]]]]:
                 if block
                 else {"layers": [], "params": "", "macs": ""}
             )
-        rows.append(("fully connected" if name == "fc" else f"stride {name}", cells))
+        rows.append((heading(name), cells))
     return rows
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from vggcost.records import CostTable
-from vggcost.report.blocks import blocks_of, grid, shares
+from vggcost.report.blocks import blocks_of, grid, heading, shares
 from vggcost.report.compare_data import data_of, mode_of, pair_of, pair_rows, titles
 from vggcost.report.compare_text import cell, error, headers
 from vggcost.report.comparison import COLUMNS, Comparison, Row
@@ -103,7 +103,7 @@ def _by_block(tables: Sequence[CostTable], names: Sequence[str]) -> str:
     for what, title in (("params", "parameters"), ("macs", "MACs")):
         parts, values = shares(tables, what)
         panels.append((title, values))
-    long = [(part, {"fc": "fully connected", "other": "no stride"}.get(part, f"stride {part}")) for part in parts]
+    long = [(part, heading(part)) for part in parts]
     about = "For each model its parameters and its MACs by the stride of the map; the table of blocks has the figures."
     return stacked(names, long, panels, "Parameters and MACs by block", about)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from vggcost.cost.families import is_convolution, is_fully_connected, is_recurrent
 from vggcost.errors import InputError, OptionError
 from vggcost.records import CostTable, Extent, LayerCost
 from vggcost.report.view import published_facts
@@ -56,21 +57,13 @@ def label(table: CostTable) -> str:
     return title_of(table.run.model) if table.run.source == "zoo" else table.run.title
 
 
-def _is_conv(layer: LayerCost) -> bool:
-    return layer.conv_activations > 0
-
-
-def _is_linear(layer: LayerCost) -> bool:
-    return layer.macs > 0 and not _is_conv(layer)
-
-
 def _params(chosen: Callable[[LayerCost], bool]) -> Callable[[CostTable], int]:
     return lambda table: sum(layer.params for layer in table.layers if chosen(layer))
 
 
 def _last_field(table: CostTable) -> Value:
     """Receptive field of the last convolution that has one."""
-    fields: list[Extent] = [layer.receptive_field for layer in table.layers if _is_conv(layer)]
+    fields: list[Extent] = [layer.receptive_field for layer in table.layers if is_convolution(layer)]
     last = fields[-1] if fields else None
     return shape(last) if isinstance(last, tuple) else last
 
@@ -82,8 +75,8 @@ def _saved(table: CostTable) -> int | None:
 COLUMNS: dict[str, Column] = {
     "weight_layers": Column("weight layers", lambda t: t.weight_layers),
     "params": Column("params", lambda t: t.totals.params, human_count, ratio=True),
-    "conv_params": Column("conv params", _params(_is_conv), human_count, ratio=True),
-    "fc_params": Column("fc params", _params(_is_linear), human_count, ratio=True),
+    "conv_params": Column("conv params", _params(is_convolution), human_count, ratio=True),
+    "fc_params": Column("fc params", _params(is_fully_connected), human_count, ratio=True),
     "param_bytes": Column("param bytes", lambda t: t.totals.param_bytes, human_bytes, ratio=True),
     "macs": Column("MACs", lambda t: t.totals.macs, human_count, ratio=True),
     "flops": Column("FLOPs", lambda t: t.totals.flops, human_count, ratio=True),
@@ -223,7 +216,9 @@ def _mark(text: str, footnotes: dict[str, str]) -> str:
 
 
 def block_of(layer: LayerCost) -> str | None:
-    """Name the block of a layer with weights: the stride of its map, or `fc`; None for others."""
-    if _is_conv(layer):
+    """Name the block of a layer with weights: the stride of its map, `recurrent` or `fc`; None for others."""
+    if is_convolution(layer):
         return str(layer.jump) if isinstance(layer.jump, int) else "other"
-    return "fc" if _is_linear(layer) else None
+    if is_recurrent(layer):
+        return "recurrent"
+    return "fc" if is_fully_connected(layer) else None
