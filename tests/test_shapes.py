@@ -114,6 +114,9 @@ def test_elementwise(x: torch.Tensor, data: st.DataObject) -> None:
             check(op, x, other)
     check(aten.pow.Tensor_Scalar, x, data.draw(st.sampled_from([2, 0.75, -1])))
     check(aten.threshold_backward.default, torch.empty_like(x), x, 0)
+    for op in (aten.silu_backward.default, aten.mish_backward.default):
+        check(op, torch.empty_like(x), x)
+        check(op, data.draw(meta_tensors(tuple(x.shape))), x)
 
 
 @given(meta_tensors(), st.integers(-3, 4), st.booleans())
@@ -205,6 +208,7 @@ def test_a_rule_answers_in_its_plain_case(name: str) -> None:
         "_softmax_backward_data": (x, x, 1, x.dtype),
         "_log_softmax_backward_data": (x, x, 1, x.dtype),
         "threshold_backward": (x, x, 0),
+        **dict.fromkeys(("silu_backward", "mish_backward"), (x, x)),
         **dict.fromkeys(("add", "sub", "mul", "div"), (x, x)),
         "pow": (x, 2),
         "_grouped_mm": (torch.empty(6, 4, device="meta"), torch.empty(2, 4, 5, device="meta")),

@@ -115,7 +115,8 @@ def _plan(func: Any) -> Plan:
 
 def _composite(func: Any) -> bool:
     """Whether torch itself only knows the op as a composition of others (seen under inference_mode)."""
-    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"))
+    has = torch._C._dispatch_has_kernel_for_dispatch_key
+    return has(func.name(), "CompositeImplicitAutograd") and not has(func.name(), "CPU")
 
 
 def run(

@@ -38,6 +38,7 @@ from vggcost.trace.higher import HigherOrder
 from vggcost.trace.layers import Layers
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.signature import tensors_in
+from vggcost.trace.whole import Whole
 from vggcost.units import did_you_mean
 
 __all__ = ["MODES", "converted", "outputs_of", "trace_model"]
@@ -282,6 +283,7 @@ def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterato
             warnings.simplefilter("ignore")  # a model's warnings about data do not concern shapes
             with (
                 torch.set_grad_enabled(training),
+                Whole(),
                 saved,
                 recorder.mode(),
                 HigherOrder(recorder),

@@ -193,7 +193,7 @@ def _pair(a: Any, b: Any, **options: Any) -> tuple[Spec, ...] | None:
     return _like(a) if not isinstance(b, complex) else None
 
 
-def _threshold_backward(grad: torch.Tensor, x: torch.Tensor, threshold: float) -> tuple[Spec, ...] | None:
+def _activation_backward(grad: torch.Tensor, x: torch.Tensor, *limits: float) -> tuple[Spec, ...] | None:
     return _pair(grad, x)
 
 
@@ -312,7 +312,7 @@ RULES: dict[str, Callable[..., tuple[Spec | None, ...] | None]] = {
     "aten._log_softmax": _softmax,
     "aten._softmax_backward_data": _softmax_backward,
     "aten._log_softmax_backward_data": _softmax_backward,
-    "aten.threshold_backward": _threshold_backward,
+    **{f"aten.{name}_backward": _activation_backward for name in ("threshold", "silu", "mish")},
     **{f"aten.{name}": _like for name in ("empty_like", "ones_like", "zeros_like", *_ACTIVATIONS)},
     **{f"aten.{name}": _pair for name in ("add", "sub", "mul", "div", "pow")},
 }
