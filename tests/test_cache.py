@@ -352,3 +352,19 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             if variable:
                 monkeypatch.setenv(variable, str(base))
             assert folder() == base / "vggcost"
+
+
+def test_the_file_of_a_loss_belongs_to_the_answer(kept: Path, tmp_path: Path) -> None:
+    def saved(text: str) -> int:
+        (tmp_path / "own.py").write_text(text, encoding="utf-8")
+        done = command(
+            "report", "vgg-f", "--mode", "training", "--loss", "./own.py:f", "--format", "json", cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        return int(json.loads(done.stdout)["totals"]["saved_bytes"])
+
+    once = saved("def f(out): return out.sum()\n")
+    time.sleep(0.02)
+    assert once == saved("def f(out): return out.sum()\n")
+    assert saved("def f(out): return out.square().sum()\n") == once + 4 * 1000  # which keeps the logits
+    assert len(entries(kept)) == 1

@@ -480,7 +480,7 @@ def test_losses_of_the_users_and_of_the_model() -> None:
 
     assert memory(nn.Linear(4, 4), "4", loss=squares).run.loss == "squares"
     with pytest.raises(
-        VggcostError, match=r"the loss squared must return one number with a gradient, it returned a tensor of \(1, 4\)"
+        VggcostError, match=r"the loss \(squared\) must be one number with a gradient, it is a tensor of \(1, 4\)$"
     ):
         memory(nn.Linear(4, 4), "4", loss=_squared())
 

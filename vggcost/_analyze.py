@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vggcost.cost import convention as find_convention
 from vggcost.cost import cost_table
 from vggcost.errors import InputError, OptionError, TraceError
-from vggcost.load import Loaded, batch_of, filled, folded, load, named, to_arguments, with_batch
+from vggcost.load import GivenLoss, Loaded, batch_of, filled, folded, load, loss_of, named, to_arguments, with_batch
 from vggcost.records import Arguments, CostTable, RunInfo
 from vggcost.units import described, exact
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     Inputs = str | Path | Arguments | torch.Tensor | Sequence[Any] | Mapping[str, Any] | None
+    Loss = str | Callable[[Any], torch.Tensor] | None
 else:
-    Inputs = Any
+    Inputs = Loss = Any
 
-__all__ = ["DTYPES", "Inputs", "Said", "analyze", "loaded_model", "prepared", "run_once"]
+__all__ = ["DTYPES", "Inputs", "Loss", "Said", "analyze", "loaded_model", "prepared", "run_once"]
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 """What a model's floating-point tensors may become."""
@@ -45,6 +46,7 @@ def analyze(
     fuse: bool = False,
     fallback: str = "",
     dtype: str = "",
+    loss: Loss = None,
     **options: Any,
 ) -> CostTable:
     """Say what a model costs, layer by layer.
@@ -73,6 +75,9 @@ def analyze(
         fallback: `cpu`: where the model cannot run on meta, run it on real CPU tensors.
         dtype: of parameters, buffers and floating inputs: `float32`, `float16`, `bfloat16` or `float64`; empty: as the
             model has them.
+        loss: of a training step: a function from the model's output to one number, or its place as
+            `./file.py:function`. None: what the output holds as `loss`, or the sum of a mapping of losses; cross-entropy
+            for one tensor of logits; the sum of the outputs otherwise. The table names it.
         options: keyword arguments of the factory; for the zoo's nets `classes`, `ceil_mode`,
             `dropout` and `image_size`.
 
@@ -87,7 +92,7 @@ def analyze(
         >>> analyze("vgg16").totals.params
         138357544
     """
-    said = Said(batch, mode, convention, saved, dict(assume or {}), fuse, fallback, dtype, options)
+    said = Said(batch, mode, convention, saved, dict(assume or {}), fuse, fallback, dtype, options, loss)
     return run_once(model_or_name, inputs, said)
 
 
@@ -104,9 +109,13 @@ class Said:
     fallback: str = ""
     dtype: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    loss: Loss = None
 
-    def words(self) -> list[str]:
-        """Write them as options of the command."""
+    def words(self) -> list[str] | None:
+        """Write them as options of the command; None where a loss has no place that could be written."""
+        loss = self.loss.text if isinstance(self.loss, GivenLoss) else self.loss
+        if loss and not isinstance(loss, str):
+            return None
         words = ["-b", str(self.batch)] if self.batch != 1 else []
         words += ["--mode", self.mode] if self.mode != "inference" else []
         words += ["--convention", self.convention] if self.convention != "torch" else []
@@ -115,6 +124,7 @@ class Said:
             words += ["--assume", f"{key}={value}"]
         words += ["--fuse"] if self.fuse else []
         words += ["--fallback", self.fallback] if self.fallback else []
+        words += ["--loss", loss] if loss else []
         for key, value in self.options.items():
             words += ["-k", f"{key}={value}"]
         return words
@@ -143,13 +153,13 @@ def run_once(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) 
     fallback, mode, dtype = said.fallback, said.mode, said.dtype
     if fallback not in ("", "cpu"):
         raise OptionError(f"unknown fallback {fallback!r}; the only one is cpu")
-    words = said.words()
+    words, criterion = said.words(), loss_of(said.loss)
     loaded, run, arguments = prepared(
         model, inputs, said.batch, mode, words, said.options, fuse=said.fuse, loaded=loaded
     )
     limits = {**loaded.assume, **said.assume}
     try:
-        trace = trace_model(loaded.model, run, arguments=arguments, assume=limits, dtype=dtype)
+        trace = trace_model(loaded.model, run, arguments=arguments, assume=limits, dtype=dtype, criterion=criterion)
     except TraceError as error:
         if not fallback:
             if (until := getattr(error, "trace", None)) is not None:
@@ -161,12 +171,14 @@ def run_once(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) 
             model, inputs, said.batch, mode, words, said.options, fuse=said.fuse, real=True
         )
         run = replace(run, device="cpu", note=_joined(run.note, f"run on real CPU tensors, since on meta: {error}"))
-        trace = trace_model(loaded.model, run, arguments=arguments, assume=limits, dtype=dtype)
+        trace = trace_model(loaded.model, run, arguments=arguments, assume=limits, dtype=dtype, criterion=criterion)
     step, why_not = None, ""
     if said.saved and mode == "inference":
         step_run = replace(run, mode="training")
         try:
-            step = trace_model(loaded.model, step_run, arguments=arguments, assume=limits, dtype=dtype)
+            step = trace_model(
+                loaded.model, step_run, arguments=arguments, assume=limits, dtype=dtype, criterion=criterion
+            )
         except TraceError as error:  # the memory section says so
             why_not = str(error)
     return cost_table(trace, rule, step, why_not)
@@ -177,7 +189,7 @@ def prepared(
     inputs: Any,
     batch: int,
     mode: str,
-    words: Sequence[str],
+    words: Sequence[str] | None,
     options: dict[str, Any],
     *,
     fuse: bool = False,
@@ -262,10 +274,10 @@ def _arguments(default: Any, batch: int, model: nn.Module) -> Arguments:
     return to_arguments(default, batch) if isinstance(default, str) else with_batch(named(default), batch)
 
 
-def _command(model: Any, inputs: Any, words: Sequence[str]) -> str:
-    """The command line that makes this table again; nothing for a model, or inputs, that cannot be written there."""
+def _command(model: Any, inputs: Any, words: Sequence[str] | None) -> str:
+    """The command line that makes this table again; nothing for what cannot be written there."""
     texts = (inputs,) if isinstance(inputs, (str, Path)) else () if inputs is None else inputs
-    if not isinstance(model, str) or not _written(texts):
+    if not isinstance(model, str) or words is None or not _written(texts):
         return ""
     given = [word for text in texts for word in ("--input-json" if isinstance(text, Path) else "-i", str(text))]
     return shlex.join(["vggcost", "report", model, *given, *words])

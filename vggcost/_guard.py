@@ -40,7 +40,7 @@ def measure(
     if inputs is None and spec.input:
         given = [Path(text) if text.endswith(".json") else text for text in spec.input]
         given = given[0] if len(given) == 1 else tuple(given)
-    options = {"batch": spec.batch, "assume": dict(spec.assume), **dict(spec.options)}
+    options = {"batch": spec.batch, "assume": dict(spec.assume), "loss": spec.loss, **dict(spec.options)}
     named = model if model is not None else spec.source
     with contextlib.chdir(folder) if folder is not None else contextlib.nullcontext():
         table = analyze(named, given, mode=spec.mode, convention=spec.convention, **options)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vggcost._analyze import DTYPES, Inputs, prepared
+from vggcost._analyze import DTYPES, Inputs, Loss, prepared
 from vggcost.cost.allocator import simulate
 from vggcost.cost.memory import layer_memory, peak_of, step_totals, timeline
 from vggcost.cost.step import Fit, MemoryReport
 from vggcost.errors import InputError, OptionError, TraceError
-from vggcost.load import Loaded, to_arguments, with_batch, with_side
+from vggcost.load import GivenLoss, Loaded, loss_of, to_arguments, with_batch, with_side
 from vggcost.records import Arguments, RunInfo, Step
 from vggcost.units import exact, human_bytes
 from vggcost.zoo import find
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 __all__ = ["fit", "memory", "simulated"]
@@ -34,7 +33,7 @@ def memory(
     accumulate: int = 1,
     device: str = "cpu",
     attention: str = "auto",
-    loss: Callable[[Any], torch.Tensor] | None = None,
+    loss: Loss = None,
     assume: Mapping[str, int] | None = None,
     **options: Any,
 ) -> MemoryReport:
@@ -52,8 +51,7 @@ def memory(
         dtype: of parameters, buffers and floating inputs; empty: as the model has them.
         accumulate: backward passes before the optimizer steps.
         device: whose defaults the optimizer and attention take: `cpu` or `cuda`.
-        loss: maps the model's output to one number; None: what the model returns as its own loss, cross-entropy
-            for one tensor of logits, the sum of the outputs otherwise.
+        loss: as for `analyze`.
         attention: the kernel of scaled-dot-product attention: `auto`, `math`, `flash` or `efficient`.
         assume: as for `analyze`.
         options: keyword arguments of the model's factory.
@@ -74,11 +72,12 @@ def memory(
         raise InputError(f"accumulate must be 1 or more, not {accumulate}")
     if device not in ("cpu", "cuda"):
         raise OptionError(f"unknown device {device!r}; choose cpu or cuda")
+    criterion = loss_of(loss)
     loaded, run, arguments = prepared(model_or_name, inputs, batch, "training", (), options)
     step = Step(
         optimizer, tuple(sorted((optimizer_options or {}).items())), tuple(freeze), dtype, accumulate, device, attention
     )
-    return simulated(loaded, run, step, arguments, {**loaded.assume, **(assume or {})}, loss)
+    return simulated(loaded, run, step, arguments, {**loaded.assume, **(assume or {})}, criterion)
 
 
 def simulated(
@@ -87,7 +86,7 @@ def simulated(
     step: Step,
     arguments: Arguments,
     assume: Mapping[str, int],
-    loss: Callable[[Any], torch.Tensor] | None = None,
+    loss: GivenLoss | None = None,
 ) -> MemoryReport:
     """Do what `memory` says, with a model that is loaded."""
     from vggcost.trace.step import check_trainable, trace_step
@@ -134,6 +133,7 @@ def fit(model_or_name: str | nn.Module, budget: int, vary: str = "batch", inputs
     if vary == "resolution" and "batch" not in options:
         options["batch"] = 1
     given = None if inputs is None else to_arguments(inputs, 1 if vary == "batch" else options["batch"])
+    options["loss"] = loss_of(options.get("loss"))  # found once
     known: dict[int, MemoryReport | None] = {}
 
     def report(size: int) -> MemoryReport | None:

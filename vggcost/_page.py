@@ -13,7 +13,7 @@ from vggcost.claims import Finding
 from vggcost.cost.memory import step_totals, timeline
 from vggcost.cost.step import MemoryReport
 from vggcost.errors import ModelError, VggcostError
-from vggcost.load import Loaded
+from vggcost.load import Loaded, loss_of
 from vggcost.records import CostTable, Step, Trace
 from vggcost.report.memory import where
 from vggcost.report.model_page import Beside
@@ -34,6 +34,7 @@ def page_of(model: Any, inputs: Inputs, said: Said) -> tuple[CostTable, Beside]:
     Raises:
         VggcostError: as for `analyze`; what else the page shows is left out where it cannot be had.
     """
+    said = replace(said, loss=loss_of(said.loss))  # found once
     loaded = None if said.fuse else loaded_model(model, said.options)
     table, found = analyze_scaled(model, inputs, said, loaded)
     step = _step(model, inputs, said, loaded) if table.run.device == "meta" else None
@@ -57,7 +58,8 @@ def _needs(
         assume = {**found.assume, **said.assume}
         if mode == "inference":
             return trace_model(found.model, run, arguments=arguments, assume=assume, dtype=dtype)
-        return trace_step(found.model, run, Step("none", dtype=dtype), arguments=arguments, assume=assume)
+        step = Step("none", dtype=dtype)
+        return trace_step(found.model, run, step, criterion=loss_of(said.loss), arguments=arguments, assume=assume)
 
     def lives(batch: int, dtype: str) -> dict[str, Sequence[int]]:
         dtype = dtype if scales else said.dtype
@@ -80,7 +82,8 @@ def _step(model: Any, inputs: Inputs, said: Said, loaded: Loaded | None) -> Memo
         loaded, run, arguments = prepared(
             model, inputs, said.batch, "training", (), said.options, fuse=said.fuse, loaded=loaded
         )
-        return simulated(loaded, run, Step("none", dtype=said.dtype), arguments, {**loaded.assume, **said.assume})
+        assume = {**loaded.assume, **said.assume}
+        return simulated(loaded, run, Step("none", dtype=said.dtype), arguments, assume, loss_of(said.loss))
     except VggcostError:  # the memory section says why it cannot be trained
         return None
 

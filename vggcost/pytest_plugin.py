@@ -51,6 +51,7 @@ class Guard:
         mode: str = "inference",
         convention: str = "torch",
         assume: Mapping[str, int] | None = None,
+        loss: str = "",
         **options: Any,
     ) -> CostTable:
         """Fail the test if a model costs more than its limits allow; with `--vggcost-lock`, take it for the baseline.
@@ -66,6 +67,7 @@ class Guard:
             mode: `inference` or `training`.
             convention: what counts as a FLOP.
             assume: as for `analyze`.
+            loss: of a training step, as `./file.py:function`, from the folder of the configuration.
             options: keyword arguments of the model's factory.
 
         Returns:
@@ -83,6 +85,7 @@ class Guard:
         from vggcost.errors import VggcostError
 
         run = {"batch": batch, "mode": mode, "convention": convention, "options": options, "assume": dict(assume or {})}
+        run["loss"] = loss
         problem = ""
         try:
             table, failure = self._session.check(self._item, model, inputs, name, limits, run)
@@ -200,7 +203,7 @@ def _limits(limits: str | Iterable[str] | None, name: str, project: Project) -> 
     return found
 
 
-_RUN = {"batch": 1, "mode": "inference", "convention": "torch", "options": {}, "assume": {}}
+_RUN = {"batch": 1, "mode": "inference", "convention": "torch", "options": {}, "assume": {}, "loss": ""}
 
 
 def _marked(item: pytest.Item, marker: pytest.Mark) -> str:
@@ -240,7 +243,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
     config.addinivalue_line(
         "markers",
-        "vggcost(model, METRIC='TOLERANCE', …, inputs=, name=, limits=, batch=, mode=, convention=, options=, assume=): "
+        "vggcost(model, METRIC='TOLERANCE', …, inputs=, name=, limits=, batch=, mode=, convention=, options=, assume=, loss=): "
         "fail where the model costs more, such as vggcost('torchvision:resnet50', macs='<=4.2G').",
     )
     config.stash[_SESSION] = _Session(config)

@@ -41,7 +41,7 @@ def run_cached(model: str, inputs: Any, said: Said, cached: bool) -> CostTable:
     """
     from vggcost._analyze import run_once
 
-    kept = cache_of_user() if cached and _written_out(inputs) and _told_apart(model) else None
+    kept = cache_of_user() if cached and _written_out(inputs) and all(map(_told_apart, _names(model, said))) else None
     if kept is None:
         return run_once(model, inputs, said)
     key, began = _key(model, inputs, said), time.time()
@@ -52,7 +52,7 @@ def run_cached(model: str, inputs: Any, said: Said, cached: bool) -> CostTable:
         except TableError:  # of an entry that was tampered with: traced again
             pass
     table = run_once(model, inputs, said)
-    files = _files(model)
+    files = sorted({file for name in _names(model, said) for file in _files(name)})
     if table.run.device == "meta" and not any(_changed_since(began, file) for file in files):
         try:
             kept.put(key, table.to_json(), digests(files))
@@ -61,17 +61,22 @@ def run_cached(model: str, inputs: Any, said: Said, cached: bool) -> CostTable:
     return table
 
 
+def _names(model: str, said: Said) -> list[str]:
+    """List what may lead to the user's own code: the model, and the loss that is given."""
+    return [model, said.loss] if isinstance(said.loss, str) and said.loss else [model]
+
+
 def _written_out(inputs: Any) -> bool:
     return inputs is None or (isinstance(inputs, (tuple, list)) and all(isinstance(text, str) for text in inputs))
 
 
-def _told_apart(model: str) -> bool:
-    """Whether it is known by what a model's figures change: a file that is found, or a library's version."""
-    place, colon, _ = model.partition(":")
+def _told_apart(name: str) -> bool:
+    """Whether it is known by what the figures of a name change: a file that is found, or a library's version."""
+    place, colon, _ = name.partition(":")
     library = LIBRARIES.get(place) if colon else None
     if any(is_editable(package) for package in ("torch", library) if package is not None):
         return False
-    return library is not None or find(model) is not None or leads_to(model, sys.path) is not None
+    return library is not None or find(name) is not None or leads_to(name, sys.path) is not None
 
 
 def _key(model: str, inputs: Any, said: Said) -> dict[str, Any]:
@@ -84,7 +89,7 @@ def _key(model: str, inputs: Any, said: Said) -> dict[str, Any]:
         "inputs": None if inputs is None else list(inputs),
         "said": {**asdict(said), "options": repr(sorted(said.options.items()))},
         "convention": repr(convention(said.convention)),
-        "folder": os.getcwd() if leads_to(model, sys.path) is not None else "",
+        "folder": os.getcwd() if any(leads_to(name, sys.path) is not None for name in _names(model, said)) else "",
         "python": sys.version,
         "platform": sys.platform,
         "packages": {package: _installed(package) for package in _PACKAGES},
@@ -102,12 +107,12 @@ def _installed(package: str) -> list[Any]:
         return [""]
 
 
-def _files(model: str) -> list[str]:
+def _files(name: str) -> list[str]:
     """List the files that the run just done has read of the user's; those of its data are not known."""
-    first = leads_to(model, sys.path)
+    first = leads_to(name, sys.path)
     if first is None:
         return []
-    place = model.rpartition(":")[0]
+    place = name.rpartition(":")[0]
     package = "" if place.endswith(".py") or os.sep in place else place.partition(".")[0]
     code = imported_files(package) if first.suffix not in (".pt2", ".json") else []
     return sorted({str(first), *code})

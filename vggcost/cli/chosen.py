@@ -30,11 +30,12 @@ def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("-k", "options", metavar="KEY=VALUE", multiple=True, help="Option of the model's factory.")
     @click.option("--mode", type=click.Choice(MODES), help="How it is run.")
     @click.option("--convention", help="What counts as a FLOP.")
+    @click.option("--loss", metavar="NAME", help="Loss of a training step, as for report.")
     @assume_option
     @wraps(function)
     def command(
         *args: Any, texts: tuple[str, ...], input_json: str | None, batch: int | None, options: tuple[str, ...],
-        mode: str | None, convention: str | None, assume: dict[str, int], **others: Any,
+        mode: str | None, convention: str | None, loss: str | None, assume: dict[str, int], **others: Any,
     ) -> Any:  # fmt: skip
         from vggcost.cli.report import read_options
 
@@ -49,6 +50,7 @@ def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "mode": mode,
             "convention": convention,
             "assume": tuple(sorted(assume.items())),
+            "loss": loss,
         }
         return function(*args, given={key: value for key, value in given.items() if value}, **others)
 
@@ -105,10 +107,9 @@ def _spec(name: str, project: Project, baseline: Baseline, given: dict[str, Any]
         return known
     name = _from_folder(name, project.folder)
     if given:
-        return replace(
-            Spec(name, name),
-            **{**given, "input": tuple(_from_folder(t, project.folder) for t in given.get("input", ()))},
-        )
+        paths: dict[str, Any] = {"input": tuple(_from_folder(t, project.folder) for t in given.get("input", ()))}
+        paths |= {"loss": _from_folder(given["loss"], project.folder)} if "loss" in given else {}
+        return replace(Spec(name, name), **{**given, **paths})
     if name not in baseline:
         return Spec(name, name)
     if not baseline[name].spec.source:

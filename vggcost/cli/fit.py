@@ -8,7 +8,7 @@ from typing import Any
 
 import rich_click as click
 
-from vggcost.cli.options import factory_options, inputs_option
+from vggcost.cli.options import factory_options, inputs_option, loss_option
 
 __all__ = ["fit"]
 
@@ -26,6 +26,7 @@ __all__ = ["fit"]
 @click.option("--freeze", metavar="PATTERN", multiple=True, help="As for memory.")
 @click.option("--dtype", default="", help="As for memory.")
 @click.option("--device", default="cpu", show_default=True, help="As for memory.")
+@loss_option
 @click.option("--format", "format_", type=click.Choice(("table", "json")), default="table", help="Form.")
 def fit(
     model: str,
@@ -38,6 +39,7 @@ def fit(
     freeze: tuple[str, ...],
     dtype: str,
     device: str,
+    loss: str | None,
     format_: str,
 ) -> None:
     """Find the largest batch (or image side) of MODEL whose training step fits into --memory.
@@ -51,7 +53,14 @@ def fit(
     size = read_bytes(budget)
     from vggcost._memory import fit as search
 
-    chosen = {"optimizer": optimizer, "freeze": freeze, "dtype": dtype, "device": device, **read_options(options)}
+    chosen = {
+        "optimizer": optimizer,
+        "freeze": freeze,
+        "dtype": dtype,
+        "device": device,
+        "loss": loss,
+        **read_options(options),
+    }
     if vary == "resolution":
         chosen["batch"] = batch
     found = search(model, size, vary, inputs, **chosen)

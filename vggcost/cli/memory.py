@@ -6,7 +6,7 @@ from typing import Any
 
 import rich_click as click
 
-from vggcost.cli.options import assume_option, batch_option, factory_options, inputs_option
+from vggcost.cli.options import assume_option, batch_option, factory_options, inputs_option, loss_option
 
 __all__ = ["memory"]
 
@@ -34,7 +34,7 @@ __all__ = ["memory"]
     "--accumulate", type=int, default=1, show_default=True, help="Backward passes before the optimizer steps."
 )
 @click.option("--device", default="cpu", show_default=True, help="Whose defaults the optimizer takes: cpu or cuda.")
-@click.option("--loss", metavar="NAME", help="Function that maps the output to the loss: ./file.py:function.")
+@loss_option
 @click.option(
     "--attention", default="auto", show_default=True, help="Kernel of attention: auto, math, flash or efficient."
 )
@@ -67,7 +67,6 @@ def memory(
     from vggcost import memory as simulate
     from vggcost.cli.files import file_name, write
     from vggcost.cli.report import read_options
-    from vggcost.load import load_function
     from vggcost.report.memory import render_memory
 
     found = simulate(
@@ -82,7 +81,7 @@ def memory(
         device=device,
         attention=attention,
         assume=assume,
-        loss=load_function(loss) if loss else None,
+        loss=loss,
         **read_options(options),
     )
     target = output or (f"{file_name(model)}-memory.html" if as_html else "-")

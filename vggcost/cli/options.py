@@ -17,6 +17,7 @@ __all__ = [
     "convention_option",
     "factory_options",
     "inputs_option",
+    "loss_option",
     "mode_option",
     "template_option",
 ]
@@ -104,6 +105,12 @@ convention_option = click.option(
     default="torch",
     show_default=True,
     help="What counts as a FLOP: torch, full, fvcore or convnet-burden.",
+)
+loss_option = click.option(
+    "--loss",
+    metavar="NAME",
+    help="Function that maps the output to the loss of a training step: ./file.py:function.  [default: the output's own "
+    "loss, cross-entropy of logits, or the sum]",
 )
 template_option = click.option(
     "--template-dir",

@@ -16,6 +16,7 @@ from vggcost.cli.options import (
     convention_option,
     factory_options,
     inputs_option,
+    loss_option,
     mode_option,
     template_option,
 )
@@ -42,6 +43,7 @@ _TEMPLATES = ("html", "markdown", "latex")
 @click.option("--dtype", default="", help="float32, float16, bfloat16 or float64.  [default: as the model has it]")
 @click.option("--partial", is_flag=True, help="Where the run stops, report the rows until there; exit status 1.")
 @mode_option
+@loss_option
 @convention_option
 @click.option("--depth", type=click.IntRange(min=1), help="Fold layers nested deeper than this.")
 @click.option(
@@ -70,6 +72,7 @@ def report(
     dtype: str,
     partial: bool,
     mode: str,
+    loss: str | None,
     convention: str,
     depth: int | None,
     format_: str | None,
@@ -106,7 +109,7 @@ def report(
 
         assert model is not None
         given = read_options((*options, "dense=true") if dense else options)
-        said = Said(batch, mode, convention, True, assume, fuse, fallback, dtype, given)
+        said = Said(batch, mode, convention, True, assume, fuse, fallback, dtype, given, loss)
         try:
             if form == "html":
                 from vggcost._page import page_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import rich_click as click
 
-from vggcost.cli.options import inputs_option
+from vggcost.cli.options import inputs_option, loss_option
 
 __all__ = ["train"]
 
@@ -23,6 +23,7 @@ __all__ = ["train"]
 @click.option("--device", help="Device whose published peak is taken, such as titan-black.")
 @click.option("--peak", metavar="FLOPS", help="Published peak of one GPU in FLOPs per second, such as 5.1T.")
 @click.option("--optimizer", help="As for memory.")
+@loss_option
 @inputs_option
 @click.option("--format", "format_", type=click.Choice(("table", "json")), default="table", help="Form.")
 def train(
@@ -35,6 +36,7 @@ def train(
     device: str | None,
     peak: str | None,
     optimizer: str | None,
+    loss: str | None,
     inputs: Any,
     format_: str,
 ) -> None:
@@ -53,7 +55,7 @@ def train(
     if whole < share:
         raise OptionError(f"a batch of {whole} cannot be shared by {share} GPUs; give a larger --batch or fewer --gpus")
     flops = float(read_count(peak)) if peak else chosen.flops
-    step = memory(model, inputs, batch=-(-whole // share), optimizer=optimizer or known.optimizer)
+    step = memory(model, inputs, batch=-(-whole // share), optimizer=optimizer or known.optimizer, loss=loss)
     per_gpu = step.run.batch
     per_image = (step.totals.forward_flops + step.totals.backward_flops) // per_gpu
     found = bill(

@@ -79,7 +79,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
     )
     return {
         **{key: data[key] for key in ("containers", "convention", "totals", "weight_layers")},
-        **peak, "coverage": coverage, "layers": layers, "run": run, "spec": _without(spec, {"assume": {}}),
+        **peak, "coverage": coverage, "layers": layers, "run": run, "spec": _without(spec, {"assume": {}, "loss": ""}),
     }  # fmt: skip
 
 

@@ -31,6 +31,7 @@ class Spec:
         convention: what counts as a FLOP.
         options: keyword arguments of its factory.
         assume: numbers that depend on data, as for `--assume`.
+        loss: of a training step, as `./file.py:function`; empty: the model's own, or a stated one.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Spec:
     convention: str = "torch"
     options: tuple[tuple[str, Any], ...] = ()
     assume: tuple[tuple[str, int], ...] = ()
+    loss: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,12 @@ def _assume(value: Any, where: str) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(value.items()))
 
 
+def _loss(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{where} must be the place of a function, such as ./file.py:function, not {value!r:.60}")
+    return value
+
+
 def _plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_plain, value))
@@ -209,4 +217,5 @@ _SPEC: dict[str, Callable[[Any, str], Any]] = {
     "convention": _text,
     "options": _options,
     "assume": _assume,
+    "loss": _loss,
 }

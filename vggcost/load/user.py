@@ -91,9 +91,7 @@ def _factory(module: Any, place: str, attribute: str) -> Callable[..., Any]:
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise ModelError(f"{place} has no {attribute!r}{did_you_mean(attribute, names)}")
     if not callable(factory):
-        raise ModelError(
-            f"{place}:{attribute} is a {type(factory).__name__}, not a function or class that makes a model"
-        )
+        raise ModelError(f"{place}:{attribute} is a {type(factory).__name__}, not a function or class")
     return factory  # type: ignore[no-any-return]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.nn.modules.module import (
     _global_forward_hooks_with_kwargs,
@@ -36,15 +35,14 @@ from vggcost.trace.explain import explain, unknowable
 from vggcost.trace.held import Modules, inside
 from vggcost.trace.higher import HigherOrder
 from vggcost.trace.layers import Layers
+from vggcost.trace.loss import Criterion, train
 from vggcost.trace.recorder import Recorder
-from vggcost.trace.signature import tensors_in
 from vggcost.trace.whole import Whole
 from vggcost.units import did_you_mean
 
 __all__ = ["MODES", "converted", "outputs_of", "trace_model"]
 
 MODES = ("inference", "training")
-LOSS_PATH = "(loss)"
 _LAZY: Any = nn.UninitializedParameter
 _SET: Any = nn.Module.__setattr__
 
@@ -57,6 +55,7 @@ def trace_model(
     assume: Mapping[str, int] = MappingProxyType({}),
     remember: bool = True,
     dtype: str = "",
+    criterion: Criterion = None,
 ) -> Trace:
     """Run a model on meta tensors and record every op, module call, parameter and storage.
 
@@ -69,6 +68,7 @@ def trace_model(
             layers or of one (`roi_heads:nonzero`).
         remember: take the outputs of an op seen before from memory; the records are the same.
         dtype: of parameters, buffers and floating inputs; empty: as the model and the inputs have them.
+        criterion: maps the model's output to the loss of training; None: see `vggcost.trace.loss.train`.
 
     Returns:
         The trace; its run tells the loss and the versions as well.
@@ -95,7 +95,7 @@ def trace_model(
         with watched(recorder, training, attention):
             output = model(*passed.args, **passed.kwargs)
             if training:
-                loss = train(recorder, output)
+                loss = train(recorder, output, criterion)
     return trace_of(recorder, recorder.params, replace(run, loss=loss, inputs=arguments.inputs), attention)
 
 
@@ -296,47 +296,6 @@ def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterato
         for handle in handles:
             handle.remove()
             _global_forward_hooks_with_kwargs.pop(handle.id, None)  # which torch leaves there
-
-
-def train(recorder: Recorder, output: Any, criterion: Callable[[Any], torch.Tensor] | None = None) -> str:
-    """Compute a loss and run the backward pass; return the loss's name.
-
-    A criterion of the user's gets the model's output. Without one, a model that returns its own loss (as
-    `output.loss`) keeps it, one tensor of logits `(N, classes, …)` gets cross-entropy, and anything else
-    is summed.
-    """
-    own = getattr(output, "loss", None)
-    if criterion is not None or isinstance(own, torch.Tensor):
-        name = getattr(criterion, "__name__", type(criterion).__name__) if criterion is not None else "the model's own"
-        recorder.begin(LOSS_PATH, name)
-        loss = criterion(output) if criterion is not None else own
-        if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or not loss.requires_grad:
-            made = f"a tensor of {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
-            raise TraceError(f"the loss {name} must return one number with a gradient, it returned {made}")
-        recorder.end(loss)
-        loss.backward()  # type: ignore[no-untyped-call]
-        return name
-    outputs = [t for t in tensors_in(output) if t.is_floating_point() and t.requires_grad]
-    if not outputs:
-        raise TraceError(
-            "cannot be trained: no output has a gradient (are all parameters frozen, or the output integer?)"
-        )
-    single = isinstance(output, torch.Tensor) and output.dim() >= 2
-    name = "cross_entropy" if single else "sum"
-    recorder.begin(LOSS_PATH, name)
-    if single:
-        make = torch.empty if output.is_meta else torch.zeros
-        target = make((output.shape[0], *output.shape[2:]), dtype=torch.int64, device=output.device)
-        recorder.register(target, "input")
-        recorder.mark(target, "input", "")
-        loss = F.cross_entropy(output, target)
-    else:
-        loss = outputs[0].sum()
-        for tensor in outputs[1:]:
-            loss = loss + tensor.sum()
-    recorder.end(loss)
-    loss.backward()  # type: ignore[no-untyped-call]
-    return name
 
 
 def _is_ours(error: BaseException) -> bool:

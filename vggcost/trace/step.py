@@ -6,7 +6,7 @@ steady state: gradients of the step before are freed at its start, states exist 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from inspect import signature
 from types import MappingProxyType
@@ -21,15 +21,14 @@ from vggcost.trace.attention import KERNELS, Attention
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.bounds import Assumed
 from vggcost.trace.held import inside
+from vggcost.trace.loss import Criterion, train
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.recurrent import FusedLSTM
-from vggcost.trace.run import checked, converted, explained, made, ready, register, trace_of, train, watched
+from vggcost.trace.run import checked, converted, explained, made, ready, register, trace_of, watched
 from vggcost.trace.signature import tensors_in
 from vggcost.units import did_you_mean
 
 __all__ = ["OPTIMIZERS", "trace_step"]
-
-Criterion = Callable[[Any], torch.Tensor] | None
 
 # Names that need arguments; any other class of torch.optim goes by its own name in lower case.
 _NAMED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -103,7 +102,7 @@ def trace_step(
         model: any module; it is left exactly as it was.
         run: the inputs; its mode is `training`.
         step: the optimizer, what is frozen, the dtype, how many backward passes a step has.
-        criterion: maps the model's output to the loss; None: see `vggcost.trace.run.train`.
+        criterion: maps the model's output to the loss; None: see `vggcost.trace.loss.train`.
         arguments: how the inputs are passed; None: by position.
         assume: as for `vggcost.trace.run.trace_model`.
         remember: take outputs of ops seen before from memory.
