@@ -77,9 +77,15 @@ class FunctionRecord(NamedTuple):
     words: tuple[str, ...] = ()
 
 
+FORWARD = ("forward", "gradient")
+"""Phases of a forward pass: a model may differentiate in it, for forces, penalties or updates."""
+
+
 class OpRecord(NamedTuple):
     """One op as torch dispatched it.
 
+    `phase` is `forward`, `gradient` (a derivative that the forward pass asks for), `backward`, `recompute` or
+    `optimizer`.
     `module` is a position in `Trace.modules`; `nature` is what torch's own schema says of the op:
     `view`, `pointwise`, or nothing. `inputs` and `outputs` are positions in `Trace.storages`, and
     the shapes are theirs, in order; optional tensors that were left out are left out here too, and

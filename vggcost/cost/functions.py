@@ -12,7 +12,7 @@ from math import floor, prod
 
 from vggcost.cost.macs import macs_of
 from vggcost.cost.ops import PRICES, group_of, priced
-from vggcost.records import Convention, FunctionRecord, OpRecord
+from vggcost.records import FORWARD, Convention, FunctionRecord, OpRecord
 
 __all__ = ["FUNCTION_PRICES", "NOTHING", "PRODUCTS", "flops_of", "function_of", "rule_of"]
 
@@ -133,7 +133,7 @@ def flops_of(ops: Iterable[OpRecord], functions: tuple[FunctionRecord, ...], con
     calls: dict[int, list[OpRecord]] = defaultdict(list)
     for number, op in enumerate(ops):
         rule = rule_of(function_of(op, functions).name, convention) if convention.function_prices else None
-        if op.phase != "forward":
+        if op.phase not in FORWARD:
             other += 0 if rule == NOTHING else _op_flops(op, convention)
         elif rule is None:
             forward += _op_flops(op, convention)

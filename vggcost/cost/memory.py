@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 
 from vggcost.cost.macs import macs_of
-from vggcost.records import StorageRecord, Trace
+from vggcost.records import FORWARD, StorageRecord, Trace
 
 __all__ = ["ROLES", "LayerMemory", "Peak", "StepTotals", "TensorLine", "Timeline", "events", "layer_memory", "peak_of",
            "role_of", "step_totals", "timeline"]  # fmt: skip
@@ -91,6 +91,7 @@ def step_totals(trace: Trace, peak: int) -> StepTotals:
     macs: Counter[str] = Counter()
     for op in trace.ops:
         macs[op.phase] += macs_of(op)
+    forward = sum(macs[phase] for phase in FORWARD)
     elementwise = sum(
         prod(op.output_shapes[0])
         for op in trace.ops
@@ -103,10 +104,10 @@ def step_totals(trace: Trace, peak: int) -> StepTotals:
         if storage.died < 0 or role == "saved":
             kept[role] += storage.nbytes
     return StepTotals(
-        forward_macs=macs["forward"],
+        forward_macs=forward,
         backward_macs=macs["backward"],
         recompute_macs=macs["recompute"],
-        forward_flops=2 * macs["forward"],
+        forward_flops=2 * forward,
         backward_flops=2 * macs["backward"],
         recompute_flops=2 * macs["recompute"],
         optimizer_flops=elementwise,

@@ -43,7 +43,7 @@ _GROUPS: dict[str, str] = {
         _functional_sym_constrain_range_for_size _make_dep_token _pin_memory _print _chunk_cat _to_dense to_mkldnn
         lift empty_permuted nonzero_static resize resize_as _resize_output normal normal_functional uniform exponential
         geometric cauchy log_normal poisson _standard_gamma _unsafe_masked_index
-        _fused_sdp_choice _conj _neg_view _nested_tensor_from_mask _jagged_to_padded_dense_forward
+        _efficientzerotensor _has_same_storage_numel _fused_sdp_choice _conj _neg_view _nested_tensor_from_mask _jagged_to_padded_dense_forward
     """,
     "sort": """
         argmax argmin argsort bucketize kthvalue median mode msort nanmedian searchsorted sort topk _unique _unique2

@@ -13,6 +13,7 @@ from vggcost.cost.macs import CONVOLUTIONS, macs_of, working_of
 from vggcost.cost.ops import is_product, layer_priced, status_of
 from vggcost.cost.receptive import extent, geometries
 from vggcost.records import (
+    FORWARD,
     Convention,
     CostTable,
     Coverage,
@@ -193,7 +194,7 @@ def _user(path: str, first: dict[str, int], modules: tuple[ModuleRecord, ...]) -
 
 def _is_output(op: OpRecord) -> bool:
     """Whether an op in a module's own code is a layer of its own, by its first output."""
-    return op.phase == "forward" and op.nature != "view" and bool(op.outputs)
+    return op.phase in FORWARD and op.nature != "view" and bool(op.outputs)
 
 
 def _row(
@@ -278,7 +279,7 @@ def _work(
     price = layer_priced(module, convention)
     flops = (price, 0) if price is not None else flops_of(ops, functions, convention)
     for op in ops:
-        if op.phase != "forward":
+        if op.phase not in FORWARD:
             backward_macs += macs_of(op)
             continue
         macs += macs_of(op)

@@ -16,7 +16,7 @@ from vggcost.cost.conventions import CONVENTIONS
 from vggcost.cost.functions import flops_of, function_of
 from vggcost.cost.macs import macs_of
 from vggcost.cost.ops import group_of
-from vggcost.records import Convention, CostTable, FunctionRecord, OpRecord, Published, Recount, RunInfo, Trace
+from vggcost.records import FORWARD, Convention, CostTable, FunctionRecord, OpRecord, Published, Recount, RunInfo, Trace
 
 __all__ = ["Check", "Gap", "Verification", "check_counter", "check_params", "check_published"]
 
@@ -199,7 +199,7 @@ def _calls(trace: Trace) -> list[tuple[str, FunctionRecord, list[OpRecord]]]:
     """The forward pass as calls of functions: module, function, ops."""
     found: dict[tuple[int, int], list[OpRecord]] = defaultdict(list)
     for number, op in enumerate(trace.ops):
-        if op.phase == "forward":
+        if op.phase in FORWARD:
             found[op.module, op.function if op.function >= 0 else -1 - number].append(op)
     return [
         (trace.modules[module].path if module >= 0 else "", function_of(ops[0], trace.functions), ops)

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from vggcost.trace.attention import Attention
 from vggcost.trace.bounds import READERS, read
 from vggcost.trace.kernels import CALLS, LIMIT
+from vggcost.trace.mixed import Mixing, mixing
 from vggcost.trace.recall import Before, Given, Recalled, given_of, recalled, repeatable, replay, undisturbed
 from vggcost.trace.recorder import Function, Recorder
 
@@ -42,10 +43,11 @@ _NEW: Any = object()
 
 
 class _Known(NamedTuple):
-    """What is known of a function: its name, and what is remembered of its calls, None if nothing may be."""
+    """What is known of a function: its name, what is remembered of its calls (None: nothing may be), what to do first."""
 
     name: str
     memory: Memory | None
+    mixing: Mixing | None
 
 
 class Called(TorchFunctionMode):
@@ -85,6 +87,8 @@ class Called(TorchFunctionMode):
         if known is None:
             known = self._known[func] = self._know(func)
         memory = known.memory
+        if known.mixing is not None:
+            args, kwargs = known.mixing(self._recorder, args, kwargs)
         if memory is None or self._recorder.function is not None or not undisturbed(self._recorder):
             return self._run(known.name, func, args, kwargs)
         given = given_of(self._recorder, args, kwargs)
@@ -110,7 +114,7 @@ class Called(TorchFunctionMode):
         module = getattr(func, "__module__", None) or "torch"
         own = module.partition(".")[0] == "torch" and func not in READERS and not isinstance(func, _DIRECT)
         stable = self._remember and own
-        return _Known(name, CALLS.setdefault(func, {}) if stable else None)
+        return _Known(name, CALLS.setdefault(func, {}) if stable else None, mixing(func))
 
     def _again(self, name: str, memory: Memory, given: Given, func: Any, args: Any, kwargs: Any) -> Any:
         """Run a call that was seen once, and remember it if all of it follows from its signature."""

@@ -21,6 +21,7 @@ from vggcost.trace.custom import DENSE, READS, SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
 from vggcost.trace.signature import PLAIN_TYPES, is_plain, layout_of, plain, signature_of, tensors_in
+from vggcost.trace.transforms import shadowed
 
 __all__ = ["CALLS", "LIMIT", "MARKED", "SCRATCH", "Plan", "Seen", "empty", "plan_of", "register_shape", "run", "sizes"]
 
@@ -36,7 +37,10 @@ LIMIT = 100_000  # remembered signatures of an op; far more than any model has
 
 @dataclass(slots=True)
 class Plan:
-    """What is known of an op from its schema; `remember` is what may be: `outputs`, `facts` or nothing."""
+    """What is known of an op from its schema.
+
+    `remember` is what may be: `outputs`, `facts` or nothing; `hidden` tells whether it is no work of the model's now.
+    """
 
     func: Any
     name: str
@@ -44,7 +48,7 @@ class Plan:
     nature: str
     remember: str
     decompose: bool
-    hidden: bool
+    hidden: Callable[[], bool] | None
     arguments: tuple[str, ...]
     writes: tuple[int, ...]
     optional: tuple[str, ...]
@@ -106,11 +110,19 @@ def _plan(func: Any) -> Plan:
         nature=nature,
         remember="facts" if kept else "outputs" if pure else "",
         decompose=not mutates and _composite(func),
-        hidden=name == "aten.detach" or name.startswith("profiler."),  # autograd's own bookkeeping, many times an op
+        hidden=_HIDDEN.get(name, _HIDDEN.get(name.partition(".")[0])),
         arguments=tuple(a.name for a in schema.arguments),
         writes=tuple(i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write),
         optional=tuple(a.name for a in schema.arguments if str(a.type) == "Optional[Tensor]"),
     )
+
+
+def _always() -> bool:
+    return True
+
+
+_HIDDEN = {"aten.detach": _always, "profiler": _always, "prims": shadowed}
+"""Ops and libraries of ops that are no work of the model's, and when: autograd's own bookkeeping, many times an op."""
 
 
 def _composite(func: Any) -> bool:

@@ -39,7 +39,8 @@ def train(recorder: Recorder, output: Any, criterion: Criterion = None) -> str:
             f"the loss ({name}) must be one number with a gradient, it is {_described(loss)}{_advice(name)}"
         )
     recorder.end(loss)
-    loss.backward()  # type: ignore[no-untyped-call]
+    with recorder.differentiating(loss):
+        loss.backward()  # type: ignore[no-untyped-call]
     return name
 
 

@@ -17,6 +17,7 @@ from vggcost.trace.custom import Refusal
 from vggcost.trace.kernels import empty, sizes
 from vggcost.trace.shapes import Spec
 from vggcost.trace.signature import ATOMS, PLAIN_TYPES, part_of
+from vggcost.trace.transforms import dual
 
 if TYPE_CHECKING:
     from vggcost.trace.attention import Attention
@@ -102,7 +103,7 @@ def repeatable(recorder: Recorder, attention: Attention) -> bool:
 
 def undisturbed(recorder: Recorder) -> bool:
     """Whether nothing but its signature has a say in what a function does now."""
-    usual = not (_grad() or _autocast() or _deterministic()) and _modes() == 1 and _level() is None
+    usual = not (_grad() or _autocast() or _deterministic() or dual()) and _modes() == 1 and _level() is None
     return usual and not (recorder.silent or recorder.lazy) and _node() is None
 
 

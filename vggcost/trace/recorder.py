@@ -6,8 +6,7 @@ its nodes in the order of the forward pass, and the first call that saw a number
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,15 +15,15 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vggcost.records import FunctionRecord, ModuleRecord, OpRecord, ParamRecord, Shape, StorageRecord
+from vggcost.records import FORWARD, FunctionRecord, ModuleRecord, OpRecord, ParamRecord, Shape, StorageRecord
 from vggcost.trace.bounds import Assumed
 from vggcost.trace.held import Modules
 from vggcost.trace.kernels import MARKED, SCRATCH, Plan, Seen, plan_of, run
 from vggcost.trace.signature import is_frozen, is_plain, plain, tensors_in
+from vggcost.trace.storages import OUTSIDE, Storage, Storages
+from vggcost.trace.transforms import Spans, innermost, level, unwatched_in
 
 __all__ = ["OUTSIDE", "Function", "Recorder", "current_node"]
-
-OUTSIDE = -1
 
 
 @dataclass(slots=True)
@@ -53,27 +52,15 @@ class Function:
     position: int = OUTSIDE
 
 
-@dataclass(slots=True)
-class _Storage:
-    module: int
-    role: str
-    numel: int
-    nbytes: int
-    born: int
-    died: int = -1
-    saved_by: int = OUTSIDE
-    name: str = ""
-    ref: Any = None
-
-
 current_node = torch._C._current_autograd_node
 """The autograd node that runs now; None outside the backward pass. Private in torch, as is the next."""
+_past = torch._C._DisableTorchDispatch
 next_node = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
 """The number that the next autograd node will get."""
 
 
 @dataclass
-class Recorder:
+class Recorder(Storages):
     """Everything seen in one run. `remember=False` asks torch's kernels every time."""
 
     modules: Modules
@@ -82,23 +69,21 @@ class Recorder:
     scratch: bool = False
     assumed: Assumed = field(default_factory=Assumed)
     calls: list[_Call] = field(default_factory=list)
-    ops: list[OpRecord] = field(default_factory=list)
-    storages: list[_Storage] = field(default_factory=list)
     functions: list[FunctionRecord] = field(default_factory=list)
     function: Function | None = None
     unsteady: int = 0
     lazy: bool = False
 
     def __post_init__(self) -> None:
-        self.stack: list[int] = [OUTSIDE]
         stack, calls = self.stack, self.calls  # and not self: a circle would keep all that was noted alive
         self.assumed.where = lambda: calls[stack[-1]].path if len(stack) > 1 else ""
-        self.ids: dict[int, int] = {}
         self._owner: dict[int, tuple[int, int]] = {}
-        self._outer: list[Function | None] = []
+        self._outer: list[tuple[Function | None, bool]] = []
+        self._again = self._backward = False
+        self._numbered = next_node()
+        self.spans: Spans = []
         self._count: dict[str, int] = {}
         self._first: dict[str, int] = {}
-        self._kept: list[Any] = []
         self._constants: dict[type, list[str]] = {}
         self.silent = False
         self._paths: dict[int, list[str]] = {}
@@ -125,80 +110,38 @@ class Recorder:
         finally:
             self.silent, self.assumed = before
 
-    # Storages
-
-    def register(self, tensor: torch.Tensor, role: str, keep: bool = True) -> int:
-        """Note a tensor that existed before the run, and keep it alive unless the run may free it."""
-        if not keep:
-            return self._storage(tensor, OUTSIDE, role)
-        self._kept.append(tensor)
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        position = self.ids.get(key)
-        if position is None:
-            position = self.ids[key] = len(self.storages)
-            nbytes = storage.nbytes()
-            self.storages.append(_Storage(OUTSIDE, role, nbytes // tensor.element_size(), nbytes, len(self.ops)))
-        return position
-
-    def mark(self, tensor: torch.Tensor, role: str, path: str) -> None:
-        """Say what a tensor of the run turned out to be: a gradient, a state of the optimizer."""
-        record = self.storages[self._storage(tensor, OUTSIDE, role)]
-        record.role, record.name = role, path
-        if role == "input":  # the loss's target is there before the step, though its shape is known only here
-            record.born = 0
-
-    def _storage(self, tensor: torch.Tensor, module: int, role: str) -> int:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        known = self.ids.get(key)
-        if known is not None:
-            return known
-        position = len(self.storages)
-        nbytes = storage.nbytes()
-        record = _Storage(module, role, nbytes // tensor.element_size(), nbytes, len(self.ops))
-        self.ids[key] = position
-        record.ref = weakref.ref(storage, self._death(key, record))
-        self.storages.append(record)
-        return position
-
-    def _fresh(self, tensor: torch.Tensor, module: int, role: str, numel: int, nbytes: int) -> int:
-        """Note the storage of a tensor that was just made from memory, of these elements and bytes."""
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        position = self.ids[key] = len(self.storages)
-        record = _Storage(module, role, numel, nbytes, len(self.ops))
-        record.ref = weakref.ref(storage, self._death(key, record))
-        self.storages.append(record)
-        return position
-
-    def made(self, tensor: torch.Tensor | None, module: int, numel: int, nbytes: int, born: int, died: int) -> int:
-        """Note the storage of a tensor that a call returned, or of one that died in it."""
-        position = len(self.storages)
-        record = _Storage(module, "activation", numel, nbytes, born, died)
-        if tensor is not None:
-            storage = tensor.untyped_storage()
-            key = storage._cdata
-            self.ids[key] = position
-            record.ref = weakref.ref(storage, self._death(key, record))
-        self.storages.append(record)
-        return position
-
-    def _death(self, key: int, record: _Storage) -> Callable[[Any], None]:
-        ids, ops = self.ids, self.ops
-
-        def died(_: Any) -> None:
-            ids.pop(key, None)
-            record.died = len(ops)
-
-        return died
+    # What autograd keeps
 
     def pack(self, tensor: torch.Tensor) -> torch.Tensor:
         """Note that autograd saves a tensor for the backward pass."""
-        record = self.storages[self._storage(tensor, self.stack[-1], "activation")]
+        running, made_by = current_node(), tensor.grad_fn
+        position = self.stack[-1]
+        if running is not None and not self._again:
+            position, _ = self._owner.get(running._sequence_nr(), (position, OUTSIDE))
+        self._save(tensor, position)
+        if made_by is None or made_by._sequence_nr() != next_node() - 1:
+            return tensor
+        with _past():  # a node that keeps its own output would never be let go
+            return tensor.detach()
+
+    def _save(self, tensor: torch.Tensor, position: int) -> None:
+        record = self.storages[self._storage(innermost(tensor), position, "activation")]
         if record.saved_by == OUTSIDE and record.role not in ("param", "buffer"):
-            record.saved_by = self.stack[-1]
-        return tensor
+            record.saved_by = position
+
+    @contextmanager
+    def differentiating(self, loss: torch.Tensor) -> Iterator[None]:
+        """Say that what follows is the backward pass of a loss; what is not kept until it was not saved for it."""
+        for number, tensor in unwatched_in(self.spans, loss):
+            self._save(tensor, self._owner.get(number, (OUTSIDE, OUTSIDE))[0])
+        for record in self.storages:
+            if record.died >= 0:
+                record.saved_by = OUTSIDE
+        self._backward = True
+        try:
+            yield
+        finally:
+            self._backward = False
 
     # Module calls
 
@@ -208,11 +151,12 @@ class Recorder:
             self._enter(module, args)
 
     def _enter(self, module: nn.Module, args: Any) -> None:
-        self._outer.append(self.function)
+        self._outer.append((self.function, self._again))
         self.function = None
         if self.silent:
             return
         if current_node() is not None:
+            self._again = True
             first = self._first.get(self._paths_of(module)[0])
             if first is not None:  # recomputed: the work is the first call's
                 self.stack.append(first)
@@ -250,7 +194,7 @@ class Recorder:
             self._leave(rest)
 
     def _leave(self, rest: tuple[Any, ...]) -> None:
-        self.function = self._outer.pop()
+        self.function, self._again = self._outer.pop()
         if self.silent:
             return
         kwargs, output = rest if len(rest) == 2 else ({}, *rest)
@@ -260,7 +204,7 @@ class Recorder:
             return
         if not call.input_shapes:
             call.input_shapes = _shapes(kwargs)
-        outputs = tensors_in(output)
+        outputs = _plain_tensors(output)
         call.output_shapes = tuple([tuple(t.shape) for t in outputs])
         call.outputs = tuple([self._storage(t, position, "activation") for t in outputs])
 
@@ -304,8 +248,8 @@ class Recorder:
     def _position(self, plan: Plan) -> int:
         """Return the record of the function that an op runs in; none is made for an op that was called itself."""
         function = self.function
-        if function is None or plan.nature == "view":
-            return OUTSIDE
+        if function is None or plan.nature == "view" or level() is not None:
+            return OUTSIDE  # under a transform a function is told other shapes than its ops work on
         if function.position == OUTSIDE and function.name.rstrip("_") != plan.base:
             given = function.args, function.kwargs
             words = tuple(a for a in (*function.args, *function.kwargs.values()) if isinstance(a, str))
@@ -317,7 +261,7 @@ class Recorder:
     def dispatch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run one op, or rebuild its outputs from memory, and note it."""
         plan = plan_of(func)
-        if plan.hidden:
+        if plan.hidden is not None and plan.hidden():
             return func(*args, **kwargs)
         if self.optimizing and plan.name == "aten._local_scalar_dense" and args[0].is_meta:
             return 1.0  # some optimizers scale by a norm; no shape depends on it
@@ -334,7 +278,7 @@ class Recorder:
             return result
         if self.scratch and plan.name in SCRATCH:
             now, nbytes = len(self.ops), SCRATCH[plan.name](*args)
-            self.storages.append(_Storage(self.stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))
+            self.storages.append(Storage(self.stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))
         self._note(plan, seen, tensors, outputs, fresh)
         return result
 
@@ -345,18 +289,22 @@ class Recorder:
         position, function = self.stack[-1], OUTSIDE
         if self.optimizing:
             phase = "optimizer"
-        elif node is None or len(self.stack) > 1:
-            phase = "forward" if node is None else "recompute"
+        elif node is None or self._again:
+            phase = "forward" if node is None else "recompute" if self._backward else "gradient"
             function = self._position(plan) if self.function is not None else OUTSIDE
-            self._owner.setdefault(next_node() - 1, (position, function))
-        else:
+            self._own(position, function)
+        elif self._backward:
             phase = "backward"
             position, function = self._owner.get(node._sequence_nr(), (OUTSIDE, OUTSIDE))
+        else:  # the model differentiates in its forward
+            phase = "gradient"
+            position, _ = self._owner.get(node._sequence_nr(), (position, OUTSIDE))
+            self._own(position, OUTSIDE)
         ids, storages = self.ids, []
         for tensor in tensors:
             known = ids.get(tensor.untyped_storage()._cdata)
             storages.append(self._storage(tensor, position, "buffer") if known is None else known)
-        role = "activation" if phase == "forward" else "temporary"
+        role = "activation" if phase in FORWARD else "temporary"
         if fresh:
             made = [self._fresh(t, position, role, *size) for t, size in zip(outputs, seen.made, strict=True)]
         else:
@@ -367,6 +315,13 @@ class Recorder:
                 seen.input_shapes, seen.output_shapes, seen.attributes, tuple(storages), tuple(made), function,
             )
         )  # fmt: skip
+
+    def _own(self, position: int, function: int) -> None:
+        """Credit the nodes that autograd made since the last op: one, or one for each transform that differentiates."""
+        number = next_node()
+        for made in range(self._numbered, number):
+            self._owner.setdefault(made, (position, function))
+        self._numbered = number
 
     def mode(self) -> TorchDispatchMode:
         """Return the dispatch mode that feeds this recorder."""
@@ -411,4 +366,9 @@ def _kind(module: nn.Module) -> str:
 
 
 def _shapes(value: Any) -> tuple[tuple[int, ...], ...]:
-    return tuple([tuple(t.shape) for t in tensors_in(value)])
+    return tuple([tuple(t.shape) for t in _plain_tensors(value)])
+
+
+def _plain_tensors(value: Any) -> list[torch.Tensor]:
+    """List the tensors in a value; under a transform those that it works on, with all examples."""
+    return tensors_in(value) if level() is None else [innermost(t) for t in tensors_in(value)]

@@ -6,7 +6,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from math import prod
 from operator import attrgetter
@@ -37,12 +37,14 @@ from vggcost.trace.higher import HigherOrder
 from vggcost.trace.layers import Layers
 from vggcost.trace.loss import Criterion, train
 from vggcost.trace.recorder import Recorder
+from vggcost.trace.transforms import needs_gradients, unwatched
 from vggcost.trace.whole import Whole
 from vggcost.units import did_you_mean
 
 __all__ = ["MODES", "converted", "outputs_of", "trace_model"]
 
 MODES = ("inference", "training")
+DIFFERENTIATES = "run with gradients on, since its forward differentiates"
 _LAZY: Any = nn.UninitializedParameter
 _SET: Any = nn.Module.__setattr__
 
@@ -84,19 +86,28 @@ def trace_model(
     training = run.mode == "training"
     arguments = (arguments or Arguments(run.inputs)).map(lambda record: converted(record, dtype))
     real = run.device == "cpu"
-    recorder = Recorder(modules, remember and not real, assumed=Assumed(checked(assume), real=real))
-    attention = Attention("auto", "cpu", recorder.within)
-    loss = ""
     kind = getattr(torch, dtype) if dtype else None
-    with borrowed(modules, kind, real=real), explained(model, run, arguments, recorder):
-        passed, tensors = made(arguments, real)
-        register(recorder, tensors)
-        switch(modules, training)
-        with watched(recorder, training, attention):
-            output = model(*passed.args, **passed.kwargs)
-            if training:
-                loss = train(recorder, output, criterion)
-    return trace_of(recorder, recorder.params, replace(run, loss=loss, inputs=arguments.inputs), attention)
+
+    def once(run: RunInfo, gradients: bool) -> Trace:
+        recorder = Recorder(modules, remember and not real, assumed=Assumed(checked(assume), real=real))
+        attention = Attention("auto", "cpu", recorder.within)
+        loss = ""
+        with borrowed(modules, kind, real=real), explained(model, run, arguments, recorder):
+            passed, tensors = made(arguments, real)
+            register(recorder, tensors)
+            switch(modules, training)
+            with watched(recorder, training, attention), torch.set_grad_enabled(gradients):
+                output = model(*passed.args, **passed.kwargs)
+                if training:
+                    loss = train(recorder, output, criterion)
+        return trace_of(recorder, recorder.params, replace(run, loss=loss, inputs=arguments.inputs), attention)
+
+    try:
+        return once(run, training)
+    except TraceError as error:
+        if training or not needs_gradients(error.__cause__):
+            raise
+        return once(replace(run, note="; ".join(filter(None, (run.note, DIFFERENTIATES)))), True)
 
 
 def converted(record: InputRecord, dtype: str) -> InputRecord:
@@ -277,14 +288,15 @@ def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterato
         register_module_forward_pre_hook(recorder.enter),
         register_module_forward_hook(recorder.leave, with_kwargs=True, always_call=True),
     ]
-    saved = torch.autograd.graph.saved_tensors_hooks(recorder.pack, lambda tensor: tensor)
+    kept = torch.autograd.graph.saved_tensors_hooks(recorder.pack, lambda tensor: tensor)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model's warnings about data do not concern shapes
             with (
                 torch.set_grad_enabled(training),
                 Whole(),
-                saved,
+                kept if training else nullcontext(),  # without a backward pass there is nothing to keep for it
+                unwatched(recorder.pack, recorder.spans),
                 recorder.mode(),
                 HigherOrder(recorder),
                 called,

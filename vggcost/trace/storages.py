@@ -1,0 +1,123 @@
+"""The blocks of memory of one run: when each was made, what for, and when it was let go."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from vggcost.records import OpRecord
+
+__all__ = ["OUTSIDE", "Storage", "Storages"]
+
+OUTSIDE = -1
+
+
+@dataclass(slots=True)
+class Storage:
+    """A storage while the run lasts; `ref` tells when it is let go."""
+
+    module: int
+    role: str
+    numel: int
+    nbytes: int
+    born: int
+    died: int = -1
+    saved_by: int = OUTSIDE
+    name: str = ""
+    ref: Any = None
+
+
+@dataclass
+class Storages:
+    """What is known of every storage of a run: `ids` finds it by torch's address while it is there."""
+
+    ops: list[OpRecord] = field(default_factory=list, init=False)
+    storages: list[Storage] = field(default_factory=list, init=False)
+    stack: list[int] = field(default_factory=lambda: [OUTSIDE], init=False)
+    ids: dict[int, int] = field(default_factory=dict, init=False)
+    _kept: list[Any] = field(default_factory=list, init=False)
+
+    def register(self, tensor: torch.Tensor, role: str, keep: bool = True) -> int:
+        """Note a tensor that existed before the run, and keep it alive unless the run may free it."""
+        if not keep:
+            return self._storage(tensor, OUTSIDE, role)
+        self._kept.append(tensor)
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        position = self.ids.get(key)
+        if position is None:
+            position = self.ids[key] = len(self.storages)
+            nbytes = storage.nbytes()
+            self.storages.append(Storage(OUTSIDE, role, nbytes // tensor.element_size(), nbytes, len(self.ops)))
+        return position
+
+    def mark(self, tensor: torch.Tensor, role: str, path: str) -> None:
+        """Say what a tensor of the run turned out to be: a gradient, a state of the optimizer."""
+        record = self.storages[self._storage(tensor, OUTSIDE, role)]
+        record.role, record.name = role, path
+        if role == "input":  # the loss's target is there before the step, though its shape is known only here
+            record.born = 0
+
+    def _storage(self, tensor: torch.Tensor, module: int, role: str) -> int:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        known = self.ids.get(key)
+        if known is not None:
+            return known
+        position = len(self.storages)
+        nbytes = storage.nbytes()
+        record = Storage(module, role, nbytes // tensor.element_size(), nbytes, len(self.ops))
+        self.ids[key] = position
+        record.ref = weakref.ref(storage, self._death(key, record))
+        self.storages.append(record)
+        return position
+
+    def _fresh(self, tensor: torch.Tensor, module: int, role: str, numel: int, nbytes: int) -> int:
+        """Note the storage of a tensor that was just made from memory, of these elements and bytes."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        position = self.ids[key] = len(self.storages)
+        record = Storage(module, role, numel, nbytes, len(self.ops))
+        record.ref = weakref.ref(storage, self._death(key, record))
+        self.storages.append(record)
+        return position
+
+    def alias(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
+        """Note that another tensor stands for one, which is there as long as either of them."""
+        storage: Any = other.untyped_storage()
+        self.ids[storage._cdata] = self._storage(tensor, self.stack[-1], "activation")
+        storage.stands_for = tensor.untyped_storage()
+        weakref.finalize(storage, self.ids.pop, storage._cdata, None)
+
+    def move(self, tensor: torch.Tensor, other: torch.Tensor) -> None:
+        """Note that a tensor is about to be in the storage of another, which is new."""
+        position = self._storage(tensor, self.stack[-1], "activation")
+        storage, record = other.untyped_storage(), self.storages[position]
+        del self.ids[tensor.untyped_storage()._cdata]
+        self.ids[storage._cdata] = position
+        record.ref = weakref.ref(storage, self._death(storage._cdata, record))
+
+    def made(self, tensor: torch.Tensor | None, module: int, numel: int, nbytes: int, born: int, died: int) -> int:
+        """Note the storage of a tensor that a call returned, or of one that died in it."""
+        position = len(self.storages)
+        record = Storage(module, "activation", numel, nbytes, born, died)
+        if tensor is not None:
+            storage = tensor.untyped_storage()
+            key = storage._cdata
+            self.ids[key] = position
+            record.ref = weakref.ref(storage, self._death(key, record))
+        self.storages.append(record)
+        return position
+
+    def _death(self, key: int, record: Storage) -> Callable[[Any], None]:
+        ids, ops = self.ids, self.ops
+
+        def died(_: Any) -> None:
+            ids.pop(key, None)
+            record.died = len(ops)
+
+        return died
