@@ -14,7 +14,7 @@ from vggcost.cost.custom import stated_macs
 from vggcost.records import OpRecord, Shape
 from vggcost.units import exact, product
 
-__all__ = ["BIASED", "CONVOLUTIONS", "MACS", "macs_of", "working_of"]
+__all__ = ["BIASED", "CONVOLUTIONS", "MACS", "PACKED", "first_operand", "macs_of", "working_of"]
 
 
 def conv_macs(op: OpRecord) -> int:
@@ -182,7 +182,7 @@ CONVOLUTIONS = frozenset((*_CONVOLUTIONS, "aten.conv_tbc", "torchvision.deform_c
 """Forward ops that are convolutions."""
 _FIRST = {"addmm": 1, "baddbmm": 1, "addbmm": 1, "_addmm_activation": 1, "addmv": 1}
 """Where the operands begin, for ops that add something to the product."""
-_PACKED = (
+PACKED = (
     "aten.linear",
     "aten.matmul",
     "aten.mkldnn_linear",
@@ -198,6 +198,7 @@ _PACKED = (
     "quantized.linear_dynamic",
     "quantized.linear_relu_dynamic",
 )
+"""Ops that multiply the last axis of the first tensor by weights, in whatever form these are kept."""
 
 MACS: dict[str, Callable[[OpRecord], int]] = {
     **dict.fromkeys(_CONVOLUTIONS, conv_macs),
@@ -210,7 +211,7 @@ MACS: dict[str, Callable[[OpRecord], int]] = {
     **{f"aten.{name}": grouped_macs for name in ("_grouped_mm", "_scaled_grouped_mm", "_scaled_grouped_mm_v2")},
     "transformers.grouped_mm_fallback": grouped_macs,
     "transformers.grouped_mm_fallback_backward": lambda op: 2 * grouped_macs(op),
-    **dict.fromkeys(_PACKED, linear_macs),
+    **dict.fromkeys(PACKED, linear_macs),
     **{f"aten.{name}": vector_macs for name in ("mv", "addmv", "addmv_", "dot", "vdot")},
     "aten.addr": outer_macs,
     "aten.addr_": outer_macs,
@@ -236,8 +237,13 @@ BIASED = frozenset(
 """Ops whose third tensor, if they have one, means that something is added to every element of the product."""
 
 
+def first_operand(op: OpRecord) -> int:
+    """Return the position of a product's first operand among the op's tensors."""
+    return _FIRST.get(op.op.removeprefix("aten.").rstrip("_"), 0)
+
+
 def _operands(op: OpRecord) -> tuple[Shape, Shape]:
-    first = _FIRST.get(op.op.removeprefix("aten.").rstrip("_"), 0)
+    first = first_operand(op)
     return op.input_shapes[first], op.input_shapes[first + 1]
 
 

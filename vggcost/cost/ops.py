@@ -15,7 +15,7 @@ from vggcost.cost.macs import BIASED, MACS
 from vggcost.cost.prices import accumulate, cell, distance, fft, inside, interpolate, lookup, loss, region, solve, sort
 from vggcost.records import Convention, ModuleRecord, OpRecord
 
-__all__ = ["GROUPS", "PRICES", "group_of", "is_known", "is_product", "layer_priced", "priced", "status_of"]
+__all__ = ["GROUPS", "PRICES", "group_of", "is_known", "is_product", "layer_priced", "priced", "status_of", "tabled"]
 
 _GROUPS: dict[str, str] = {
     # Data is moved, made or looked up; nothing is computed. Free everywhere.
@@ -159,11 +159,12 @@ def group_of(op: OpRecord) -> str | None:
         return "matmul"
     if has_price(op.op):
         return "stated"
-    return _tabled(op.op, op.nature)
+    return tabled(op.op, op.nature)
 
 
 @cache
-def _tabled(name: str, nature: str) -> str | None:
+def tabled(name: str, nature: str) -> str | None:
+    """Return the group of an op by its name, or by its nature; None if it is in no table."""
     if nature == "view":
         return "view"
     return _GROUP_OF.get(name if name in _GROUP_OF else name.rstrip("_")) or (

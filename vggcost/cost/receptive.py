@@ -2,32 +2,28 @@
 
 A map knows how far each of its positions sees (`field`) and how far apart two neighbours look
 (`jump`), both in input pixels. Where a net mixes positions in a way that has no window (attention,
-resampling, a matrix product over something else than channels or the whole map) the answer is
-unknown, and so is everything after it.
+resampling, a sum over positions that lost their order) the answer is unknown, and so is everything
+after it. Normalisations count as pointwise, whatever their statistics are taken over.
 
 Source: Araujo, Norris & Sim 2019, "Computing Receptive Fields of Convolutional Neural Networks",
-Distill, equations 1 and 2; `r ← r + (k − 1)·j`, `j ← j·s`, with `k` the dilated kernel.
+Distill, equations 1 and 2; `r ← r + (k − 1)·j`, `j ← j·s`, with `k` the dilated kernel. Where branches meet
+a position sees from the least start to the largest end of theirs, section 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from math import prod
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from vggcost.cost.ops import group_of
-from vggcost.records import Extent, OpRecord
+from vggcost.cost.geometry import Geometry, joined, look, of_input
+from vggcost.cost.mixing import UNSEEN, mixed
+from vggcost.cost.views import viewed
+from vggcost.records import Extent, OpRecord, Shape
 
-__all__ = ["Geometry", "extent", "geometries"]
+__all__ = ["Fields", "extent", "fields_of"]
 
-
-class Geometry(NamedTuple):
-    """Receptive field and jump per axis, and the shape (C, H, W) of the map they belong to."""
-
-    field: tuple[int, ...]
-    jump: tuple[int, ...]
-    map: tuple[int, ...]
+Key = tuple[Shape, Any]
+"""Which view of a storage a tensor is: its shape, and its strides where it is not contiguous."""
 
 
 def extent(values: tuple[int, ...] | None) -> Extent:
@@ -37,118 +33,97 @@ def extent(values: tuple[int, ...] | None) -> Extent:
     return values[0] if values.count(values[0]) == len(values) else values
 
 
-_WINDOWS = frozenset(("aten.convolution", "aten._convolution", "aten.cudnn_convolution"))
-_SAME = ("activation", "elementwise", "batch_norm", "norm", "softmax", "move")
-# Moves that keep every element at its place; the others shuffle positions.
-_KEEPS = (
-    "cat clone copy _to_copy where masked_fill stack empty_like zeros_like ones_like full_like bernoulli bernoulli_"
-)
-_KEEPS_PLACE = {f"aten.{name}" for name in _KEEPS.split()} | {"aten.copy_", "aten.constant_pad_nd"}
+class Fields:
+    """What is known of each storage, by the views of it; several geometries of one view cannot be told apart."""
+
+    def __init__(self) -> None:
+        self._views: dict[int, dict[Key, tuple[Geometry | None, ...]]] = {}
+        self._made: dict[tuple[int, int, Shape], Geometry | None] = {}
+
+    def of(self, module: int, storage: int, shape: Shape) -> tuple[Extent, Extent]:
+        """Return the receptive field and the jump of a module's output; None, None where there is none."""
+        geometry = self.geometry(module, storage, shape)
+        field, jump = geometry.extents if geometry is not None else ((), ())
+        return extent(field), extent(jump)
+
+    def geometry(self, module: int, storage: int, shape: Shape) -> Geometry | None:
+        """Return what a module's output is: as an op of its own made it, or as it is known in the end."""
+        if (module, storage, shape) in self._made:
+            return self._made[module, storage, shape]
+        found = {g for (size, _), known in self._views.get(storage, {}).items() if size == shape for g in known}
+        return found.pop() if len({g and g.spans for g in found}) == 1 else None
+
+    def start(self, storage: int, shape: Shape) -> None:
+        """Begin at an input."""
+        self._views[storage] = {(shape, None): (of_input(shape),)}
+
+    def follow(self, op: OpRecord) -> None:
+        """Follow one op."""
+        if self._views.keys().isdisjoint(op.inputs) or op.op in UNSEEN or not op.outputs:
+            return
+        strides = op.attributes[-1][1] if op.attributes and op.attributes[-1][0] == "strides" else ()
+        if op.nature == "view":
+            self._view(op, strides)
+            return
+        sources = self._sources(op, strides)
+        shapes, made = op.output_shapes, mixed(op, sources) if sources is not None else None
+        for i, (storage, shape) in enumerate(zip(op.outputs, shapes, strict=True)):
+            geometry = made if shape == shapes[0] else None  # a second output of another shape is no map
+            key, views = (shape, strides[len(op.inputs) + i] if strides else None), self._views.get(storage)
+            kept = {k: g for k, g in views.items() if geometry and _see_alike(geometry, g)} if views else {}
+            self._views[storage] = {
+                **kept,
+                key: (geometry,),
+            }  # a write tells what the other views are only if they see as far
+            self._made[op.module, storage, shape] = geometry
+
+    def _view(self, op: OpRecord, strides: Sequence[Any]) -> None:
+        """Note a view beside the others of its storage."""
+        views = self._views.get(op.inputs[0], {})
+        seen = views.get((op.input_shapes[0], strides[0] if strides else None), (None,))
+        for i, shape in enumerate(op.output_shapes):
+            key = shape, strides[1 + i] if strides else None
+            found = [*views.get(key, ()), *[g and viewed(op, g, i) for g in seen]]
+            views[key] = tuple({g and look(g): g for g in reversed(found)}.values()) if len(found) > 1 else (found[0],)
+            self._made[op.module, op.outputs[i], shape] = views[key][0] if len(views[key]) == 1 else None
+
+    def _sources(self, op: OpRecord, strides: Sequence[Any]) -> list[Geometry | None] | None:
+        """Return what an op's tensors are, None for each that depends on no input; none at all where one is not known."""
+        found: list[Geometry | None] = []
+        for i, storage in enumerate(op.inputs):
+            views = self._views.get(storage)
+            if views is None:
+                found.append(None)
+                continue
+            geometries = views.get((op.input_shapes[i], strides[i] if strides else None), (None,))
+            known = geometries[0]
+            if len(geometries) > 1:  # slices of one shape, unless an op takes them all, to put them together again
+                together = op.inputs.count(storage) == len(geometries) and None not in geometries
+                known = joined(geometries, op.input_shapes[i]) if together else None  # type: ignore[arg-type]
+            if known is None:
+                return None
+            found.append(known)
+        return found
 
 
-def geometries(ops: Sequence[OpRecord], inputs: dict[int, tuple[int, ...]]) -> dict[int, Geometry]:
+def _see_alike(geometry: Geometry, others: Sequence[Geometry | None]) -> bool:
+    return all(other is not None and other.spans == geometry.spans for other in others)
+
+
+def fields_of(ops: Iterable[OpRecord], inputs: Mapping[int, Shape]) -> Fields:
     """Follow the forward ops from the inputs.
 
     Args:
-        ops: those of a run's forward pass in order, without views.
+        ops: those of a run's forward pass in order, with views.
         inputs: for each input storage, its shape `(N, C, H, W)` (1 to 3 axes after the channels).
 
     Returns:
-        The geometry of each storage that is a map of the input.
+        The geometry of each tensor that is a map of the input.
     """
-    known: dict[int, Geometry] = {}
+    fields = Fields()
     for storage, shape in inputs.items():
         if len(shape) >= 3:
-            ones = (1,) * (len(shape) - 2)
-            known[storage] = Geometry(ones, ones, shape[1:])
-    tainted: set[int] = set()
+            fields.start(storage, shape)
     for op in ops:
-        sources = [known[i] for i in op.inputs if i in known]
-        lost = not tainted.isdisjoint(op.inputs)
-        if not sources and not lost:
-            continue
-        result = None if lost else _next(op, sources)
-        for output in op.outputs:
-            if result is None:
-                known.pop(output, None)
-                tainted.add(output)
-            else:
-                known[output] = result
-    return known
-
-
-def _next(op: OpRecord, sources: list[Geometry]) -> Geometry | None:
-    first, out = sources[0], op.output_shapes[0]
-    if op.op in _WINDOWS:
-        kernel = op.input_shapes[1][2:]
-        if op.get("transposed") or len(kernel) != len(first.field):
-            return None
-        return _window(first, out, *_steps(kernel, (1,), op.attributes))
-    group = group_of(op)
-    if group in ("max_pool", "avg_pool"):
-        kernel = _last(op.get("kernel_size", (1,)), len(first.field))
-        return _window(first, out, *_steps(kernel, kernel, op.attributes))
-    if group == "adaptive_pool" or op.op == "aten.mean":
-        return _reduced(op, first, out)
-    if op.op in ("aten.mm", "aten.addmm"):
-        return _product(op, first)
-    if group in _SAME and (group != "move" or op.op in _KEEPS_PLACE):
-        if group == "softmax" and op.get("dim") not in (1, -len(op.input_shapes[0]) + 1, None):
-            return None
-        if len(sources) == 1 and out[1:] == first.map:
-            return first
-        widest = max(sources, key=lambda g: g.field)
-        jump = max(sources, key=lambda g: g.jump).jump if len({len(g.jump) for g in sources}) == 1 else widest.jump
-        same = prod(out[1:]) == prod(widest.map) or len(out) != len(widest.map) + 1
-        return Geometry(widest.field, jump, widest.map if same else out[1:])
-    return None
-
-
-def _last(values: Sequence[int], axes: int) -> tuple[int, ...]:
-    """The last `axes` values; one value stands for all (LRN pools over channels as a third axis)."""
-    return tuple(values) * axes if len(values) == 1 else tuple(values[-axes:])
-
-
-@lru_cache(maxsize=4096)
-def _steps(kernel: tuple[int, ...], otherwise: tuple[int, ...], attributes: Any) -> tuple[tuple[int, ...], ...]:
-    """How many positions a window adds to what it sees, and how far it moves; `otherwise` where no stride is given."""
-    given, axes = dict(attributes), len(kernel)
-    dilation = _last(given.get("dilation", (1,)), axes)
-    reach = tuple(d * (k - 1) for d, k in zip(dilation, kernel, strict=True))
-    return reach, _last(given.get("stride") or otherwise, axes)
-
-
-def _window(g: Geometry, out: tuple[int, ...], reach: tuple[int, ...], stride: tuple[int, ...]) -> Geometry:
-    field = tuple([r + n * j for r, n, j in zip(g.field, reach, g.jump, strict=True)])
-    jump = tuple([j * s for j, s in zip(g.jump, stride, strict=True)])
-    return Geometry(field, jump, out[1:] if len(out) == len(g.field) + 2 else g.map)
-
-
-def _whole(g: Geometry) -> tuple[int, ...]:
-    """What a layer that looks at the whole map sees: as a convolution of the map's size would."""
-    return tuple(r + (n - 1) * j for r, n, j in zip(g.field, g.map[-len(g.field) :], g.jump, strict=True))
-
-
-def _reduced(op: OpRecord, g: Geometry, out: tuple[int, ...]) -> Geometry | None:
-    axes = len(g.field)
-    rank = len(op.input_shapes[0])
-    if op.op == "aten.mean":
-        dims = {d % rank for d in op.get("dim", ())} or set(range(rank))
-        spatial = set(range(rank - axes, rank))
-        if not spatial <= dims:
-            return g if not spatial & dims else None
-        return Geometry(_whole(g), g.jump, (g.map[0], *(1,) * axes))
-    if any(size != 1 for size in out[-axes:]):
-        return None
-    return Geometry(_whole(g), g.jump, out[1:])
-
-
-def _product(op: OpRecord, g: Geometry) -> Geometry | None:
-    """A linear layer: over the channels of each position, or over the whole map."""
-    contracted, made = op.input_shapes[-1]
-    axes = len(g.field)
-    if contracted == prod(g.map):
-        return Geometry(_whole(g), g.jump, (made, *(1,) * axes))
-    if contracted == g.map[0]:
-        return Geometry(g.field, g.jump, (made, *g.map[1:]))
-    return None
+        fields.follow(op)
+    return fields

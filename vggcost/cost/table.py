@@ -11,7 +11,7 @@ from vggcost.cost.custom import is_stated
 from vggcost.cost.functions import NOTHING, flops_of, function_of, rule_of
 from vggcost.cost.macs import CONVOLUTIONS, macs_of, working_of
 from vggcost.cost.ops import is_product, layer_priced, status_of
-from vggcost.cost.receptive import extent, geometries
+from vggcost.cost.receptive import fields_of
 from vggcost.records import (
     FORWARD,
     Convention,
@@ -110,7 +110,7 @@ def _layers(trace: Trace, made: list[OpRecord], convention: Convention) -> tuple
     for storage in storages:
         if storage.saved_by >= 0:
             saved[storage.saved_by] += storage.nbytes
-    fields = geometries(made, _input_storages(trace))
+    fields = fields_of([op for op in trace.ops if op.phase == "forward"], _input_storages(trace))
     row = partial(_row, convention, trace.functions if convention.function_prices else (), _known(convention))
     seen = {i for i, storage in enumerate(storages) if storage.role in _HELD}
     distinct: list[int] = []
@@ -127,14 +127,16 @@ def _layers(trace: Trace, made: list[OpRecord], convention: Convention) -> tuple
         new = set(module.outputs if whole else [op.outputs[0] for op in ops if _is_output(op)]) - seen
         seen |= new
         distinct += new
-        field = fields.get(module.outputs[0]) if module.outputs else None
+        field, jump = (
+            fields.of(position, module.outputs[0], module.output_shapes[0]) if module.outputs else (None, None)
+        )
         rows.append(
             row(
                 module, ops, held, whole,
                 activation_bytes=sum([storages[i].nbytes for i in new]),
                 saved_bytes=saved_bytes,
-                receptive_field=extent(field.field) if field else None,
-                jump=extent(field.jump) if field else None,
+                receptive_field=field,
+                jump=jump,
             )
         )  # fmt: skip
     for path, found in uncalled.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vggcost.cost.families import is_convolution, is_fully_connected, is_recurrent
 from vggcost.errors import InputError, OptionError
-from vggcost.records import CostTable, Extent, LayerCost
+from vggcost.records import CostTable, LayerCost
 from vggcost.report.view import published_facts
 from vggcost.units import did_you_mean, exact, human_bytes, human_count, shape
 from vggcost.zoo.facts import ONE_CROP, ONE_NET, facts_of, title_of
@@ -61,11 +61,18 @@ def _params(chosen: Callable[[LayerCost], bool]) -> Callable[[CostTable], int]:
     return lambda table: sum(layer.params for layer in table.layers if chosen(layer))
 
 
-def _last_field(table: CostTable) -> Value:
-    """Receptive field of the last convolution that has one."""
-    fields: list[Extent] = [layer.receptive_field for layer in table.layers if is_convolution(layer)]
-    last = fields[-1] if fields else None
-    return shape(last) if isinstance(last, tuple) else last
+def _field(table: CostTable) -> Value:
+    """The largest receptive field of a convolution; none where a later layer sees the input through no window."""
+    found: list[tuple[int, ...]] = []
+    for layer in table.layers:
+        field = layer.receptive_field
+        if layer.macs and field is None:
+            found = []
+        elif is_convolution(layer):
+            found.append((field,) if isinstance(field, int) else field or ())
+    axes = max(map(len, found), default=0)
+    largest = [max(sizes) for sizes in zip(*[size * axes if len(size) == 1 else size for size in found], strict=True)]
+    return None if not largest else largest[0] if len(set(largest)) == 1 else shape(tuple(largest))
 
 
 def _saved(table: CostTable) -> int | None:
@@ -83,7 +90,7 @@ COLUMNS: dict[str, Column] = {
     "activations": Column("activations", lambda t: t.totals.activations, human_count, ratio=True),
     "activation_bytes": Column("activation bytes", lambda t: t.totals.activation_bytes, human_bytes, ratio=True),
     "saved_bytes": Column("saved bytes", _saved, human_bytes, ratio=True),
-    "receptive_field": Column("receptive field", _last_field),
+    "receptive_field": Column("receptive field", _field),
     "top1_error": Column("top-1 error %", lambda t: None),
     "top5_error": Column("top-5 error %", lambda t: None),
     "images_per_s": Column("images/s", lambda t: None),

@@ -342,6 +342,8 @@ def _seen(call: _Call) -> Seen:
     attributes += (("without", without),) if without else ()
     if any(t.is_complex() for t in tensors):
         attributes += (("complex", True),)
+    strides = tuple(None if t.is_contiguous() else t.stride() for t in (*tensors, *outputs))
+    attributes += (("strides", strides),) if any(strides) else ()
     slots = result if _without_some(result) else outputs
     return Seen(
         specs=tuple(None if t is None else (tuple(t.shape), t.stride(), t.dtype) for t in slots),
