@@ -17,7 +17,7 @@ from vggcost.cost import cost_table
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load import GivenLoss, Loaded, batch_of, filled, folded, load, loss_of, named, to_arguments, with_batch
 from vggcost.records import Arguments, CostTable, RunInfo
-from vggcost.units import described, exact
+from vggcost.units import described, exact, joined
 
 if TYPE_CHECKING:
     import torch
@@ -170,7 +170,7 @@ def run_once(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) 
         loaded, run, arguments = prepared(
             model, inputs, said.batch, mode, words, said.options, fuse=said.fuse, real=True
         )
-        run = replace(run, device="cpu", note=_joined(run.note, f"run on real CPU tensors, since on meta: {error}"))
+        run = replace(run, device="cpu", note=joined(run.note, f"run on real CPU tensors, since on meta: {error}"))
         trace = trace_model(loaded.model, run, arguments=arguments, assume=limits, dtype=dtype, criterion=criterion)
     step, why_not = None, ""
     if said.saved and mode == "inference":
@@ -203,7 +203,7 @@ def prepared(
     note = loaded.note
     if fuse:
         loaded, count = folded(loaded, isinstance(model, str), real)
-        note = _joined(note, f"fused before counting: {exact(count)} modules" if count else "nothing in it to fuse")
+        note = joined(note, f"fused before counting: {exact(count)} modules" if count else "nothing in it to fuse")
     if inputs is None:
         arguments = _arguments(_default(loaded), batch, loaded.model)
     else:
@@ -223,10 +223,6 @@ def prepared(
 def _form(arguments: Arguments) -> Arguments:
     """The nesting of arguments, whatever the shapes."""
     return arguments.map(lambda _: "a tensor")
-
-
-def _joined(*notes: str) -> str:
-    return "; ".join(note for note in notes if note)
 
 
 def loaded_model(model: Any, options: dict[str, Any], real: bool = False) -> Loaded:

@@ -20,6 +20,7 @@ __all__ = [
     "human_bytes",
     "human_count",
     "in_unit",
+    "joined",
     "percent",
     "product",
     "read_bytes",
@@ -207,3 +208,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
     return f" (did you mean {', '.join(close)}?)" if close else ""
+
+
+def joined(*notes: str) -> str:
+    """Join notes in one line; one that says nothing, or the same again, is left out.
+
+    Example:
+        >>> joined("fused", "", "run twice", "fused")
+        'fused; run twice'
+    """
+    return "; ".join(dict.fromkeys(note for note in notes if note))

@@ -17,7 +17,7 @@ __all__ = ["aside"]
 def aside() -> Iterator[None]:
     """Keep such code from being noticed outside.
 
-    Random states and the default dtype are put back. What it prints goes to standard error, since standard
+    Random states, the default dtype and the default device are put back. What it prints goes to standard error, since standard
     output is the report's. It gets no connection, so that nothing is downloaded and nothing hangs.
 
     Example:
@@ -29,7 +29,7 @@ def aside() -> Iterator[None]:
     """
     import torch
 
-    numpy, dtype = sys.modules.get("numpy"), torch.get_default_dtype()
+    numpy, dtype, device = sys.modules.get("numpy"), torch.get_default_dtype(), _default_device()
     states = torch.get_rng_state(), random.getstate(), numpy.random.get_state() if numpy else None
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     try:
@@ -37,12 +37,21 @@ def aside() -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(dtype)
+        if _default_device() is not device:
+            torch.set_default_device(None if device is None else device.device)
         torch.set_rng_state(states[0])
         random.setstate(states[1])
         if numpy:
             numpy.random.set_state(states[2])
         if devices:
             torch.cuda.set_rng_state_all(devices)
+
+
+def _default_device() -> Any:
+    """Return what holds the default device that was set; None: none was. Private in torch."""
+    import torch
+
+    return getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
 
 
 @contextmanager

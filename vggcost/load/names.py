@@ -65,11 +65,15 @@ def _load(name: str, options: dict[str, Any], real: bool) -> Loaded:
     place, colon, _ = name.rpartition(":")
     if not colon:
         raise ModelError(_unknown(name))
-    factory = load_function(name)
-    with _building(real):
-        model = call(factory, name, options)
+    from vggcost.load.devices import asked, staying
+
+    with staying() as devices:
+        factory = load_function(name)
+        with _building(real):
+            model = call(factory, name, options)
     source = "file" if is_file(place) else "module"
-    return Loaded(model, name, type(model).__name__, (), source, None)
+    note = asked(devices, "cpu" if real else "meta")
+    return Loaded(model, name, type(model).__name__, (), source, None, note=note)
 
 
 def matching(pattern: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.overrides import TorchFunctionMode
 
+from vggcost.load.devices import MOVES, PLACING, Devices
 from vggcost.trace.attention import Attention
 from vggcost.trace.bounds import READERS, read
 from vggcost.trace.kernels import CALLS, LIMIT
@@ -48,6 +49,7 @@ class _Known(NamedTuple):
     name: str
     memory: Memory | None
     mixing: Mixing | None
+    moves: bool
 
 
 class Called(TorchFunctionMode):
@@ -58,9 +60,9 @@ class Called(TorchFunctionMode):
     autograd function of the user's is one function too, whatever it calls.
     """
 
-    def __init__(self, recorder: Recorder, attention: Attention) -> None:
+    def __init__(self, recorder: Recorder, attention: Attention, devices: Devices) -> None:
         super().__init__()
-        self._recorder, self._attention = recorder, attention
+        self._recorder, self._attention, self._devices = recorder, attention, devices
         self._known: dict[Any, _Known] = {}
         self._remember = repeatable(recorder, attention)
 
@@ -86,6 +88,8 @@ class Called(TorchFunctionMode):
         known = self._known.get(func)
         if known is None:
             known = self._known[func] = self._know(func)
+        if known.moves or (kwargs and not PLACING.isdisjoint(kwargs)):
+            func, args, kwargs = self._devices.placed(known.name, func, args, kwargs)
         memory = known.memory
         if known.mixing is not None:
             args, kwargs = known.mixing(self._recorder, args, kwargs)
@@ -114,7 +118,7 @@ class Called(TorchFunctionMode):
         module = getattr(func, "__module__", None) or "torch"
         own = module.partition(".")[0] == "torch" and func not in READERS and not isinstance(func, _DIRECT)
         stable = self._remember and own
-        return _Known(name, CALLS.setdefault(func, {}) if stable else None, mixing(func))
+        return _Known(name, CALLS.setdefault(func, {}) if stable else None, mixing(func), name in MOVES)
 
     def _again(self, name: str, memory: Memory, given: Given, func: Any, args: Any, kwargs: Any) -> Any:
         """Run a call that was seen once, and remember it if all of it follows from its signature."""

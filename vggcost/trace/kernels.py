@@ -165,7 +165,7 @@ def run(
         meta = True
     if tensors and not (meta or assumed.real) and _grows(plan, func, args, kwargs, tensors):
         args, kwargs, meta = to_meta(args, numbers=True), to_meta(kwargs, numbers=True), True
-    args, kwargs = _placed(plan, args, kwargs, meta)
+    args, kwargs = _placed(plan, args, kwargs, meta, assumed.real)
     if meta and plan.name in BOUNDS:
         known = given if plan.name == "aten.masked_select" else args
         result = BOUNDS[plan.name](assumed, *known, **kwargs)
@@ -214,17 +214,14 @@ def _forget(plan: Plan, args: tuple[Any, ...], assumed: Assumed) -> None:
 
 
 def _placed(
-    plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], meta: bool
+    plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], meta: bool, real: bool
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Keep small constants real, and data that is not there on meta, whatever device the model names."""
     device = kwargs.get("device")
-    if device is None:
+    if device is None or (device.type == "cpu" and not meta):
         return args, kwargs
-    if meta:
-        return args, {**kwargs, "device": torch.device("meta")}
-    if device.type == "meta" and constant(plan.name, args, kwargs):
-        return args, {**kwargs, "device": torch.device("cpu")}
-    return args, kwargs
+    kept = not meta and (real or constant(plan.name, args, kwargs))
+    return args, {**kwargs, "device": torch.device("cpu" if kept else "meta")}
 
 
 def register_shape(name: str, shape: Callable[..., Any]) -> None:

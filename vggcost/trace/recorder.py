@@ -82,6 +82,7 @@ class Recorder(Storages):
         self._again = self._backward = False
         self._numbered = next_node()
         self.spans: Spans = []
+        self.asked: set[str] = set()
         self._count: dict[str, int] = {}
         self._first: dict[str, int] = {}
         self._constants: dict[type, list[str]] = {}

@@ -24,6 +24,7 @@ from torch.nn.modules.module import (
 
 import vggcost
 from vggcost.errors import InputError, OptionError, TraceError
+from vggcost.load.devices import Devices, asked
 from vggcost.load.meta import SMALL
 from vggcost.records import Arguments, FilledRecord, InputRecord, ParamRecord, RunInfo, Trace
 from vggcost.trace.attention import Attention
@@ -39,7 +40,7 @@ from vggcost.trace.loss import Criterion, train
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.transforms import needs_gradients, unwatched
 from vggcost.trace.whole import Whole
-from vggcost.units import did_you_mean
+from vggcost.units import did_you_mean, joined
 
 __all__ = ["MODES", "converted", "outputs_of", "trace_model"]
 
@@ -107,7 +108,7 @@ def trace_model(
     except TraceError as error:
         if training or not needs_gradients(error.__cause__):
             raise
-        return once(replace(run, note="; ".join(filter(None, (run.note, DIFFERENTIATES)))), True)
+        return once(replace(run, note=joined(run.note, DIFFERENTIATES)), True)
 
 
 def converted(record: InputRecord, dtype: str) -> InputRecord:
@@ -272,18 +273,25 @@ def trace_of(
 ) -> Trace:
     """Freeze what was seen, of a whole run or until it stopped."""
     modules, ops, storages = recorder.records()
+    note = joined(run.note, asked(recorder.asked, here(recorder)))
     return Trace(
-        replace(run, versions=versions()), modules, ops, params, storages,
+        replace(run, versions=versions(), note=note), modules, ops, params, storages,
         attention=tuple(sorted(attention.used)) if attention is not None else (),
         assumed=recorder.assumed.records(),
         functions=tuple(recorder.functions),
     )  # fmt: skip
 
 
+def here(recorder: Recorder) -> str:
+    """Name the device of a run."""
+    return "cpu" if recorder.assumed.real else "meta"
+
+
 @contextmanager
 def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterator[None]:
     """Feed a recorder with all that happens."""
-    called, layers = Called(recorder, attention), Layers(recorder, attention)  # which look for other modes
+    devices = Devices(here(recorder), recorder.asked)
+    called, layers = Called(recorder, attention, devices), Layers(recorder, attention)  # which look for other modes
     handles = [
         register_module_forward_pre_hook(recorder.enter),
         register_module_forward_hook(recorder.leave, with_kwargs=True, always_call=True),
@@ -296,6 +304,7 @@ def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterato
                 torch.set_grad_enabled(training),
                 Whole(),
                 kept if training else nullcontext(),  # without a backward pass there is nothing to keep for it
+                devices.answering(),
                 unwatched(recorder.pack, recorder.spans),
                 recorder.mode(),
                 HigherOrder(recorder),

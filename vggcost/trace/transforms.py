@@ -78,7 +78,7 @@ def unwatched(pack: Callable[[torch.Tensor], Any], spans: Spans) -> Iterator[Non
 
         return lifted
 
-    with replaced(torch.autograd.graph, "disable_saved_tensors_hooks", lifting):
+    with replaced((torch.autograd.graph, "disable_saved_tensors_hooks", lifting)):
         yield
 
 
