@@ -115,6 +115,8 @@ def test_what_asks_for_nothing_is_said_to_ask_for_nothing() -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         made = torch.zeros(4, pin_memory=False, device=device) + torch.zeros(4, device=None)
+        torch.cuda.empty_cache()
+        assert not torch.cuda.is_current_stream_capturing()
         return layer(x.to(device).to(x.dtype).to(x)) + made
 
     if not torch.cuda.is_available():

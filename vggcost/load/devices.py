@@ -109,7 +109,7 @@ class Devices:
             self.asked.add(device)
             return answer(*args, **kwargs)
 
-        return lambda original: answered
+        return lambda original: answered if device else answer
 
     def _generator(self, original: Any) -> Callable[..., Any]:
         """Numbers that are drawn on meta have no values, whatever they are drawn by."""
@@ -224,7 +224,7 @@ def _answers() -> list[tuple[Any, str, str, Callable[..., Any]]]:
     """List what is answered by whom: a module, its function, its device, the answer."""
     modules = [(getattr(torch, device, None), device) for device in _ANSWERS]
     found = [
-        (module, name, "cuda" if device == "accelerator" else device, answer)
+        (module, name, "" if name in _ASIDE else "cuda" if device == "accelerator" else device, answer)
         for module, device in modules
         for name, answer in _ANSWERS[device].items()
         if hasattr(module, name)
@@ -265,3 +265,5 @@ _ANSWERS: dict[str, dict[str, Callable[..., Any]]] = {
     "accelerator": {**_COMMON, "current_device_index": _zero, "set_device_index": _nothing},
 }
 """What stands for the functions of the modules of torch that drive devices."""
+_ASIDE = ("empty_cache", "is_current_stream_capturing")
+"""What libraries call on any machine, so that it says nothing of the model."""
