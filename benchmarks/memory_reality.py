@@ -22,7 +22,8 @@ from vggcost.cost.allocator import simulate
 from vggcost.cost.memory import peak_of, timeline
 from vggcost.load import read_inputs
 from vggcost.records import RunInfo, Step
-from vggcost.trace.step import optimizer_of, trace_step
+from vggcost.trace.optimizers import optimizer_of
+from vggcost.trace.step import trace_step
 
 
 class Sequence(nn.Module):
@@ -118,7 +119,7 @@ def measured_cpu(make: Callable[[], nn.Module], step: Step, inputs: Callable[[in
     with torch.autograd.profiler.profile(profile_memory=True, use_kineto=True) as profile:
         model, x = make().train(), inputs(batch)
         target = torch.zeros(rows, dtype=torch.int64)
-        optimizer = optimizer_of(step, list(model.parameters()))
+        optimizer = optimizer_of(step, dict(model.named_parameters()))
         step_of(model, optimizer, x, target)
         gc.collect()
         with torch.autograd.profiler.record_function("second step"):
@@ -139,7 +140,7 @@ def measured_cuda(
     """The most bytes allocated and reserved in the second step, as CUDA's allocator reports them."""
     model, x = make().train().cuda(), inputs(batch).cuda()
     target = torch.zeros(model(x).shape[0], dtype=torch.int64, device="cuda")
-    optimizer = optimizer_of(step, list(model.parameters()))
+    optimizer = optimizer_of(step, dict(model.named_parameters()))
     step_of(model, optimizer, x, target)
     torch.cuda.synchronize()
     gc.collect()

@@ -31,8 +31,9 @@ def real_step(
     loss: Callable[[Any], torch.Tensor] = cross_entropy,
     optimizer: Callable[[Any], Any] | None = None,
     accumulate: int = 1,
+    steps: int = 2,
 ) -> Weighed:
-    """Take three real steps and weigh the last.
+    """Take some real steps after one that warms up, and weigh the last.
 
     All is made under the profiler, which does not see the end of what was there before it.
     """
@@ -51,7 +52,8 @@ def real_step(
     with torch.autograd.profiler.profile(profile_memory=True, use_kineto=True) as profile:
         model, given = make().train(), inputs()
         stepper = optimizer(model.parameters()) if optimizer is not None else None
-        step(model, given, stepper)
+        for _ in range(steps - 1):
+            step(model, given, stepper)
         with torch.autograd.profiler.record_function("the step"):
             step(model, given, stepper)
         with torch.autograd.profiler.record_function("the end"):

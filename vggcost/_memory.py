@@ -45,8 +45,10 @@ def memory(
         model_or_name: as for `analyze`.
         inputs: as for `analyze`.
         batch: N, for inputs given as text or not at all.
-        optimizer: its name in torch in lower case, or `sgd-momentum`.
-        optimizer_options: keyword arguments of the optimizer.
+        optimizer: its name in torch in lower case, or `sgd-momentum`; not LBFGS, which runs the model as often as the data
+            say, nor SparseAdam.
+        optimizer_options: keyword arguments of the optimizer; on `cuda` it works on all tensors at once (`foreach`), as torch
+            does there, unless `fused` or `foreach` is given.
         freeze: shell patterns of parameters or modules that are not trained.
         dtype: of parameters, buffers and floating inputs; empty: as the model has them.
         accumulate: backward passes before the optimizer steps.

@@ -236,7 +236,11 @@ class Assumption:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What one run on meta tensors did."""
+    """What one run on meta tensors did.
+
+    `update` is the optimizer's step as a loop over the tensors takes it, in place of which `ops` may have fewer that
+    work on all tensors at once.
+    """
 
     run: RunInfo
     modules: tuple[ModuleRecord, ...]
@@ -246,6 +250,7 @@ class Trace:
     attention: tuple[str, ...] = ()
     assumed: tuple[Assumption, ...] = ()
     functions: tuple[FunctionRecord, ...] = ()
+    update: tuple[OpRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,14 @@ __all__ = ["memory"]
     "--optimizer",
     default="sgd",
     show_default=True,
-    help="sgd, sgd-momentum, adam, adamw, rmsprop, …: any of torch.optim, or none.",
+    help="sgd, sgd-momentum, adam, adamw, rmsprop, …: any of torch.optim but LBFGS and SparseAdam, or none.",
 )
 @click.option(
-    "--optimizer-option", "optimizer_options", metavar="KEY=VALUE", multiple=True, help="Argument of the optimizer."
+    "--optimizer-option",
+    "optimizer_options",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Argument of the optimizer, such as fused=true.",
 )
 @click.option(
     "--freeze", metavar="PATTERN", multiple=True, help="Parameters or modules that are not trained, such as 'conv*'."

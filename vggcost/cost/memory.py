@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
 
+from vggcost.cost.conventions import convention
+from vggcost.cost.functions import flops_of
 from vggcost.cost.macs import macs_of
 from vggcost.records import FORWARD, StorageRecord, Trace
 
@@ -56,7 +57,11 @@ class Peak:
 
 @dataclass(frozen=True, slots=True)
 class StepTotals:
-    """What one training step costs; `optimizer_flops` are elementwise, 1 per output element."""
+    """What one training step costs.
+
+    `optimizer_flops` are those of the optimizer's loop over the tensors, by convention `full`: 1 per output element of an
+    elementwise op, 2 per MAC. How torch batches the tensors (`foreach`, `fused`) does not change them.
+    """
 
     forward_macs: int
     backward_macs: int
@@ -92,11 +97,6 @@ def step_totals(trace: Trace, peak: int) -> StepTotals:
     for op in trace.ops:
         macs[op.phase] += macs_of(op)
     forward = sum(macs[phase] for phase in FORWARD)
-    elementwise = sum(
-        prod(op.output_shapes[0])
-        for op in trace.ops
-        if op.phase == "optimizer" and op.output_shapes and op.nature != "view"
-    )
     kept: Counter[str] = Counter()
     for storage in trace.storages:
         role = role_of(storage)
@@ -110,7 +110,7 @@ def step_totals(trace: Trace, peak: int) -> StepTotals:
         forward_flops=2 * forward,
         backward_flops=2 * macs["backward"],
         recompute_flops=2 * macs["recompute"],
-        optimizer_flops=elementwise,
+        optimizer_flops=flops_of(trace.update, (), convention("full"))[1],
         param_bytes=kept["param"],
         buffer_bytes=kept["buffer"],
         gradient_bytes=kept["gradient"],

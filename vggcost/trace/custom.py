@@ -46,6 +46,10 @@ def _ctc_loss(
     return log_probs.new_empty(batch), log_probs.new_empty(batch, steps, 2 * longest + 1)
 
 
+def _in_place(*args: Any, **options: Any) -> None:
+    """An optimizer's step in one kernel: it writes to what it is given, and returns nothing."""
+
+
 def _int4_mm(x: torch.Tensor, packed: torch.Tensor, *rest: Any) -> torch.Tensor:
     """Weights packed as `(N/8, K/(tiles·16), 32, tiles/2)`."""
     return x.new_empty(x.shape[0], packed.shape[0] * 8)
@@ -79,6 +83,8 @@ SHAPES: dict[str, Callable[..., Any]] = {
     "aten.fractional_max_pool3d_backward": _like_second,
     "aten._weight_int4pack_mm": _int4_mm,
     "aten._pack_padded_sequence": _pack_sequence,
+    "aten._fused_sgd_": _in_place,
+    "aten._fused_adagrad_": _in_place,
     "quantized.linear_dynamic": _packed_linear,
     "quantized.linear_relu_dynamic": _packed_linear,
 }

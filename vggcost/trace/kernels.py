@@ -132,11 +132,18 @@ def _composite(func: Any) -> bool:
 
 
 def run(
-    plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], remember: bool, assumed: Assumed
+    plan: Plan,
+    func: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    remember: bool,
+    assumed: Assumed,
+    constants: bool = True,
 ) -> tuple[Seen, list[torch.Tensor], Any, list[torch.Tensor], bool]:
     """Run an op.
 
-    Where real tensors meet meta ones, the real ones are moved over; among themselves they are computed.
+    Where real tensors meet meta ones, the real ones are moved over; among themselves they are computed. Small constants
+    stay real if so asked, though they were to go to meta.
 
     Returns:
         The facts of the call, its input tensors, its result, the tensors in the result, and whether these were just
@@ -165,7 +172,8 @@ def run(
         meta = True
     if tensors and not (meta or assumed.real) and _grows(plan, func, args, kwargs, tensors):
         args, kwargs, meta = to_meta(args, numbers=True), to_meta(kwargs, numbers=True), True
-    args, kwargs = _placed(plan, args, kwargs, meta, assumed.real)
+    args, kwargs = _placed(plan, args, kwargs, meta, assumed.real, constants)
+    remember = remember and (constants or bool(tensors))
     if meta and plan.name in BOUNDS:
         known = given if plan.name == "aten.masked_select" else args
         result = BOUNDS[plan.name](assumed, *known, **kwargs)
@@ -214,13 +222,13 @@ def _forget(plan: Plan, args: tuple[Any, ...], assumed: Assumed) -> None:
 
 
 def _placed(
-    plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], meta: bool, real: bool
+    plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], meta: bool, real: bool, constants: bool
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Keep small constants real, and data that is not there on meta, whatever device the model names."""
     device = kwargs.get("device")
     if device is None or (device.type == "cpu" and not meta):
         return args, kwargs
-    kept = not meta and (real or constant(plan.name, args, kwargs))
+    kept = not meta and (real or (constants and constant(plan.name, args, kwargs)))
     return args, {**kwargs, "device": torch.device("cpu" if kept else "meta")}
 
 

@@ -271,7 +271,9 @@ class Recorder(Storages):
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        seen, tensors, result, outputs, fresh = run(plan, func, args, kwargs, self.remember, self.assumed)
+        seen, tensors, result, outputs, fresh = run(
+            plan, func, args, kwargs, self.remember, self.assumed, not self.optimizing
+        )
         if not seen.steady:
             self.unsteady += 1
             self.lazy = self.lazy or plan.name in MARKED

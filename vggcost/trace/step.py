@@ -8,82 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from inspect import signature
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import nn
 
 from vggcost.errors import OptionError, TraceError
 from vggcost.records import Arguments, ParamRecord, RunInfo, Step, Trace
+from vggcost.trace import optimizers
 from vggcost.trace.attention import KERNELS, Attention
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.bounds import Assumed
 from vggcost.trace.held import inside
 from vggcost.trace.loss import Criterion, train
+from vggcost.trace.optimizers import Optimizer
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.recurrent import FusedLSTM
 from vggcost.trace.run import checked, converted, explained, made, ready, register, trace_of, watched
 from vggcost.trace.signature import tensors_in
-from vggcost.units import did_you_mean
 
-__all__ = ["OPTIMIZERS", "trace_step"]
-
-# Names that need arguments; any other class of torch.optim goes by its own name in lower case.
-_NAMED: dict[str, tuple[str, dict[str, Any]]] = {
-    "sgd": ("SGD", {"lr": 0.01}),
-    "sgd-momentum": ("SGD", {"lr": 0.01, "momentum": 0.9}),
-}
-_OTHERS = sorted(
-    name.lower()
-    for name, value in vars(torch.optim).items()
-    if isinstance(value, type) and issubclass(value, torch.optim.Optimizer) and name not in ("Optimizer", "SGD")
-)
-OPTIMIZERS = ("none", *_NAMED, *_OTHERS)
-
-
-class _None:
-    """Stands for no optimizer at all: gradients come, and nothing uses them."""
-
-    def __init__(self, parameters: list[nn.Parameter]) -> None:
-        self.param_groups = [{"params": parameters}]
-        self.state: dict[nn.Parameter, Any] = {}
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for parameter in self.param_groups[0]["params"]:
-            parameter.grad = None
-
-    def step(self) -> None:
-        pass
-
-
-Optimizer = torch.optim.Optimizer | _None
-
-
-def optimizer_of(step: Step, parameters: list[nn.Parameter]) -> Optimizer:
-    """Make the optimizer, one tensor at a time or all at once as torch would on the assumed device.
-
-    Raises:
-        OptionError: there is no such optimizer, or it does not take these arguments.
-    """
-    name = step.optimizer.lower().replace("_", "-")
-    if name not in OPTIMIZERS:
-        raise OptionError(
-            f"unknown optimizer {step.optimizer!r}{did_you_mean(name, OPTIMIZERS)}; known: {', '.join(OPTIMIZERS)}"
-        )
-    if name == "none":
-        return _None(parameters)
-    class_name, arguments = _NAMED.get(name, ("", {}))
-    classes = {key.lower(): value for key, value in vars(torch.optim).items() if isinstance(value, type)}
-    factory = classes[class_name.lower() or name]
-    arguments = {**arguments, **dict(step.options)}
-    if "foreach" in signature(factory).parameters:
-        arguments.setdefault("foreach", step.device == "cuda")
-    try:
-        return factory(parameters, **arguments)  # type: ignore[no-any-return]
-    except (TypeError, ValueError) as error:
-        raise OptionError(f"optimizer {name}: {error}") from None
+__all__ = ["check_trainable", "trace_step"]
 
 
 def trace_step(
@@ -127,11 +71,11 @@ def trace_step(
     recorder, loss = None, ""
     params: tuple[ParamRecord, ...] = ()
     with borrowed(modules, dtype, step.freeze), explained(model, run, arguments):
-        names = {id(p): path for path, p in model.named_parameters()}
-        trained = [p for p in model.parameters() if p.requires_grad]
+        trained = {path: p for path, p in model.named_parameters() if p.requires_grad}
         if not trained:
             raise OptionError("nothing is left to train: every parameter is frozen")
-        optimizer = optimizer_of(step, trained)
+        names = {id(p): path for path, p in trained.items()}
+        optimizer = optimizers.optimizer_of(step, trained)
         model.train()
         attention = Attention(step.attention, step.device)
         for _ in range(2):
@@ -139,16 +83,20 @@ def trace_step(
             register(recorder, tensors)
             params = params or recorder.params
             _note_states(recorder, optimizer, names)
-            for parameter in trained:
+            for parameter in trained.values():
                 if parameter.grad is not None:
                     recorder.register(parameter.grad, "gradient", keep=False)
             with watched(recorder, True, attention), FusedLSTM(step.device):
-                loss = _one(recorder, model, passed, optimizer, step.accumulate, names, criterion)
-    assert recorder is not None
-    return trace_of(recorder, params, replace(run, loss=loss), attention)
+                loss = _gradients(recorder, model, passed, optimizer, step.accumulate, names, criterion)
+            optimizers.step(optimizer, recorder, step.device)
+            _note_states(recorder, optimizer, names)
+            optimizers.settle(optimizer)
+        assert recorder is not None
+        trace = trace_of(recorder, params, replace(run, loss=loss), attention)
+        return replace(trace, update=optimizers.one_at_a_time(optimizer, recorder, step.device))
 
 
-def _one(
+def _gradients(
     recorder: Recorder,
     model: nn.Module,
     passed: Arguments,
@@ -166,9 +114,6 @@ def _one(
         for parameter in group["params"]:
             if parameter.grad is not None:
                 recorder.mark(parameter.grad, "gradient", names[id(parameter)])
-    recorder.optimizing = True
-    optimizer.step()
-    _note_states(recorder, optimizer, names)
     return loss
 
 
