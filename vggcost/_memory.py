@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vggcost._analyze import DTYPES, Inputs, Loss, prepared
+from vggcost.cost import convention as find_convention
 from vggcost.cost.allocator import simulate
 from vggcost.cost.memory import layer_memory, peak_of, step_totals, timeline
 from vggcost.cost.step import Fit, MemoryReport
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load import GivenLoss, Loaded, loss_of, to_arguments, with_batch, with_side
-from vggcost.records import Arguments, RunInfo, Step
+from vggcost.records import Arguments, Convention, RunInfo, Step
 from vggcost.units import exact, human_bytes
 from vggcost.zoo import find
 
@@ -34,6 +35,7 @@ def memory(
     device: str = "cpu",
     attention: str = "auto",
     loss: Loss = None,
+    convention: str = "torch",
     assume: Mapping[str, int] | None = None,
     **options: Any,
 ) -> MemoryReport:
@@ -54,6 +56,7 @@ def memory(
         accumulate: backward passes before the optimizer steps.
         device: whose defaults the optimizer and attention take: `cpu` or `cuda`.
         loss: as for `analyze`.
+        convention: as for `analyze`; the optimizer's FLOPs are by `full` whichever it is, since others leave them out.
         attention: the kernel of scaled-dot-product attention: `auto`, `math`, `flash` or `efficient`.
         assume: as for `analyze`.
         options: keyword arguments of the model's factory.
@@ -74,12 +77,12 @@ def memory(
         raise InputError(f"accumulate must be 1 or more, not {accumulate}")
     if device not in ("cpu", "cuda"):
         raise OptionError(f"unknown device {device!r}; choose cpu or cuda")
-    criterion = loss_of(loss)
+    rule, criterion = find_convention(convention), loss_of(loss)
     loaded, run, arguments = prepared(model_or_name, inputs, batch, "training", (), options)
     step = Step(
         optimizer, tuple(sorted((optimizer_options or {}).items())), tuple(freeze), dtype, accumulate, device, attention
     )
-    return simulated(loaded, run, step, arguments, {**loaded.assume, **(assume or {})}, criterion)
+    return simulated(loaded, run, step, arguments, {**loaded.assume, **(assume or {})}, criterion, rule)
 
 
 def simulated(
@@ -89,10 +92,12 @@ def simulated(
     arguments: Arguments,
     assume: Mapping[str, int],
     loss: GivenLoss | None = None,
+    rule: Convention | None = None,
 ) -> MemoryReport:
     """Do what `memory` says, with a model that is loaded."""
     from vggcost.trace.step import check_trainable, trace_step
 
+    rule = rule or find_convention("torch")
     trace = trace_step(loaded.model, run, step, criterion=loss, arguments=arguments, assume=assume)
     check_trainable(trace)
     line = timeline(trace)
@@ -100,12 +105,13 @@ def simulated(
     return MemoryReport(
         run=trace.run,
         step=step,
-        totals=step_totals(trace, peak.bytes),
+        totals=step_totals(trace, peak.bytes, rule),
         peak=peak,
         timeline=line,
         layers=layer_memory(trace),
         allocator=simulate(trace),
         attention=trace.attention,
+        convention=rule,
     )
 
 

@@ -10,7 +10,7 @@ from vggcost import claims
 from vggcost._analyze import Inputs, Said, analyze, loaded_model, prepared, run_once
 from vggcost._memory import simulated
 from vggcost.claims import Finding
-from vggcost.cost.memory import step_totals, timeline
+from vggcost.cost.memory import gradient_bytes, timeline
 from vggcost.cost.step import MemoryReport
 from vggcost.errors import ModelError, VggcostError
 from vggcost.load import Loaded, loss_of
@@ -68,7 +68,7 @@ def _needs(
         known: dict[str, Sequence[int]] = {"held": held, "live": [a - b for a, b in zip(line.total, held, strict=True)]}
         if trains:
             trace = alive("training", batch, dtype)
-            known |= {"peak": timeline(trace).total, "states": (2 * step_totals(trace, 0).gradient_bytes,)}
+            known |= {"peak": timeline(trace).total, "states": (2 * gradient_bytes(trace),)}
         return known
 
     try:

@@ -6,7 +6,14 @@ from typing import Any
 
 import rich_click as click
 
-from vggcost.cli.options import assume_option, batch_option, factory_options, inputs_option, loss_option
+from vggcost.cli.options import (
+    assume_option,
+    batch_option,
+    convention_option,
+    factory_options,
+    inputs_option,
+    loss_option,
+)
 
 __all__ = ["memory"]
 
@@ -39,6 +46,7 @@ __all__ = ["memory"]
 )
 @click.option("--device", default="cpu", show_default=True, help="Whose defaults the optimizer takes: cpu or cuda.")
 @loss_option
+@convention_option
 @click.option(
     "--attention", default="auto", show_default=True, help="Kernel of attention: auto, math, flash or efficient."
 )
@@ -60,6 +68,7 @@ def memory(
     accumulate: int,
     device: str,
     loss: str | None,
+    convention: str,
     attention: str,
     format_: str | None,
     as_html: bool,
@@ -86,6 +95,7 @@ def memory(
         attention=attention,
         assume=assume,
         loss=loss,
+        convention=convention,
         **read_options(options),
     )
     target = output or (f"{file_name(model)}-memory.html" if as_html else "-")

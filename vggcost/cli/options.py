@@ -104,7 +104,7 @@ convention_option = click.option(
     "--convention",
     default="torch",
     show_default=True,
-    help="What counts as a FLOP: torch, full, fvcore or convnet-burden.",
+    help="What counts as a FLOP: torch, full, fvcore, timm or convnet-burden, or one's own.",
 )
 loss_option = click.option(
     "--loss",

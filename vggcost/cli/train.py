@@ -8,7 +8,7 @@ from typing import Any
 
 import rich_click as click
 
-from vggcost.cli.options import inputs_option, loss_option
+from vggcost.cli.options import convention_option, inputs_option, loss_option
 
 __all__ = ["train"]
 
@@ -24,6 +24,7 @@ __all__ = ["train"]
 @click.option("--peak", metavar="FLOPS", help="Published peak of one GPU in FLOPs per second, such as 5.1T.")
 @click.option("--optimizer", help="As for memory.")
 @loss_option
+@convention_option
 @inputs_option
 @click.option("--format", "format_", type=click.Choice(("table", "json")), default="table", help="Form.")
 def train(
@@ -37,6 +38,7 @@ def train(
     peak: str | None,
     optimizer: str | None,
     loss: str | None,
+    convention: str,
     inputs: Any,
     format_: str,
 ) -> None:
@@ -55,28 +57,42 @@ def train(
     if whole < share:
         raise OptionError(f"a batch of {whole} cannot be shared by {share} GPUs; give a larger --batch or fewer --gpus")
     flops = float(read_count(peak)) if peak else chosen.flops
-    step = memory(model, inputs, batch=-(-whole // share), optimizer=optimizer or known.optimizer, loss=loss)
+    step = memory(
+        model,
+        inputs,
+        batch=-(-whole // share),
+        optimizer=optimizer or known.optimizer,
+        loss=loss,
+        convention=convention,
+    )
     per_gpu = step.run.batch
-    per_image = (step.totals.forward_flops + step.totals.backward_flops) // per_gpu
+    totals = step.totals
+    per_image = (totals.forward_flops + totals.backward_flops + totals.recompute_flops) // per_gpu
     found = bill(
         images=count,
         epochs=epochs or known.epochs,
         batch=whole,
         gpus=share,
         flops_per_image=per_image,
-        gradient_bytes=step.totals.gradient_bytes,
-        peak_bytes_per_gpu=step.totals.peak_bytes,
+        gradient_bytes=totals.gradient_bytes,
+        peak_bytes_per_gpu=totals.peak_bytes,
         peak_flops=flops,
         days=known.days,
     )
     if format_ == "json":
-        data = {"schema": 1, "model": step.run.model, "recipe": asdict(known), **asdict(found)}
+        data = {
+            "schema": 1,
+            "model": step.run.model,
+            "convention": convention,
+            "recipe": asdict(known),
+            **asdict(found),
+        }
         print(json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False))
         return
     where = f"{share} × {chosen.title}" if not peak else f"{share} GPUs of {human_count(int(flops))}FLOPs per second"
     print(f"{step.run.title}: {exact(count)} images, {epochs or known.epochs} epochs, batch {whole} on {where}")
     print(f"  iterations         {exact(found.iterations)}")
-    print(f"  FLOPs of a step    {human_count(found.step_flops)}  (2 per MAC, forward and backward)")
+    print(f"  FLOPs of a step    {human_count(found.step_flops)}  (forward and backward, convention {convention})")
     print(f"  FLOPs of the run   {found.total_flops:.3e} = {exact(found.total_flops)}")
     print(
         f"  memory per GPU     {human_bytes(found.peak_bytes_per_gpu)} of live tensors at {found.batch_per_gpu} images, {step.step.optimizer}"

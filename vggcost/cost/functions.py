@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from math import floor, prod
 
 from vggcost.cost.macs import macs_of
-from vggcost.cost.ops import PRICES, group_of, priced
-from vggcost.records import FORWARD, Convention, FunctionRecord, OpRecord
+from vggcost.cost.ops import PRICES, group_of, layer_priced, priced
+from vggcost.records import FORWARD, Convention, FunctionRecord, ModuleRecord, OpRecord
 
-__all__ = ["FUNCTION_PRICES", "NOTHING", "PRODUCTS", "flops_of", "function_of", "rule_of"]
+__all__ = ["FUNCTION_PRICES", "NOTHING", "PRODUCTS", "flops_of", "function_of", "row_flops", "rule_of"]
 
 NOTHING = "nothing"
 Rule = Callable[[FunctionRecord, list[OpRecord], Convention], int]
@@ -145,3 +145,11 @@ def flops_of(ops: Iterable[OpRecord], functions: tuple[FunctionRecord, ...], con
         assert rule is not None
         forward += FUNCTION_PRICES[rule][0](function, called, convention)
     return forward, other
+
+
+def row_flops(
+    module: ModuleRecord, ops: Iterable[OpRecord], functions: tuple[FunctionRecord, ...], convention: Convention
+) -> tuple[int, int]:
+    """Return the FLOPs of a call of a layer, forward and otherwise: by the rule of its kind, or by its ops."""
+    price = layer_priced(module, convention)
+    return (price, 0) if price is not None else flops_of(ops, functions, convention)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vggcost.cost.conventions import convention
-from vggcost.cost.functions import flops_of
+from vggcost.cost.functions import flops_of, row_flops
 from vggcost.cost.macs import macs_of
-from vggcost.records import FORWARD, StorageRecord, Trace
+from vggcost.records import FORWARD, Convention, OpRecord, StorageRecord, Trace
 
-__all__ = ["ROLES", "LayerMemory", "Peak", "StepTotals", "TensorLine", "Timeline", "events", "layer_memory", "peak_of",
-           "role_of", "step_totals", "timeline"]  # fmt: skip
+__all__ = ["ROLES", "LayerMemory", "Peak", "StepTotals", "TensorLine", "Timeline", "events", "gradient_bytes",
+           "layer_memory", "peak_of", "role_of", "step_totals", "timeline"]  # fmt: skip
 
 ROLES = ("param", "buffer", "optimizer", "input", "gradient", "saved", "activation", "temporary")
 
@@ -59,6 +59,7 @@ class Peak:
 class StepTotals:
     """What one training step costs.
 
+    FLOPs are by the report's convention, as `analyze` has them, whose backward pass holds what is recomputed.
     `optimizer_flops` are those of the optimizer's loop over the tensors, by convention `full`: 1 per output element of an
     elementwise op, 2 per MAC. How torch batches the tensors (`foreach`, `fused`) does not change them.
     """
@@ -91,12 +92,35 @@ class LayerMemory:
     optimizer_bytes: int
 
 
-def step_totals(trace: Trace, peak: int) -> StepTotals:
-    """Add up a training step."""
+def step_flops(trace: Trace, convention: Convention) -> tuple[int, int, int]:
+    """Return the FLOPs of the forward and the backward pass, and of what is computed again for it, as a table adds them."""
+    own: dict[int, list[OpRecord]] = defaultdict(list)
+    for op in trace.ops:
+        if op.phase != "optimizer":
+            own[op.module].append(op)
+    found = [flops_of(own.pop(-1, []), trace.functions, convention)]
+    again = 0
+    for position, module in enumerate(trace.modules):
+        if position in own or not module.children:
+            ops = own[position]
+            found.append(row_flops(module, ops, trace.functions, convention))
+            recomputed = [op for op in ops if op.phase == "recompute"]
+            again += row_flops(module, recomputed, trace.functions, convention)[1]
+    forward, other = map(sum, zip(*found, strict=True))
+    return forward, other - again, again
+
+
+def gradient_bytes(trace: Trace) -> int:
+    """Return the bytes of the gradients of parameters at the end of a step."""
+    return sum(s.nbytes for s in trace.storages if s.role == "gradient" and s.died < 0)
+
+
+def step_totals(trace: Trace, peak: int, rule: Convention) -> StepTotals:
+    """Add up a training step; its FLOPs by a convention."""
     macs: Counter[str] = Counter()
     for op in trace.ops:
         macs[op.phase] += macs_of(op)
-    forward = sum(macs[phase] for phase in FORWARD)
+    flops = step_flops(trace, rule)
     kept: Counter[str] = Counter()
     for storage in trace.storages:
         role = role_of(storage)
@@ -104,16 +128,16 @@ def step_totals(trace: Trace, peak: int) -> StepTotals:
         if storage.died < 0 or role == "saved":
             kept[role] += storage.nbytes
     return StepTotals(
-        forward_macs=forward,
+        forward_macs=sum(macs[phase] for phase in FORWARD),
         backward_macs=macs["backward"],
         recompute_macs=macs["recompute"],
-        forward_flops=2 * forward,
-        backward_flops=2 * macs["backward"],
-        recompute_flops=2 * macs["recompute"],
+        forward_flops=flops[0],
+        backward_flops=flops[1],
+        recompute_flops=flops[2],
         optimizer_flops=flops_of(trace.update, (), convention("full"))[1],
         param_bytes=kept["param"],
         buffer_bytes=kept["buffer"],
-        gradient_bytes=kept["gradient"],
+        gradient_bytes=gradient_bytes(trace),
         optimizer_bytes=kept["optimizer"],
         input_bytes=kept["input"],
         saved_bytes=kept["saved"] + sum(s.nbytes for s in trace.storages if s.role == "input" and s.saved_by >= 0),

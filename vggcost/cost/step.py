@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vggcost.cost.allocator import AllocatorPeak
 from vggcost.cost.memory import LayerMemory, Peak, StepTotals, Timeline
-from vggcost.records import RunInfo, Step
+from vggcost.records import Convention, RunInfo, Step
 
 __all__ = ["Fit", "MemoryReport"]
 
@@ -23,6 +23,7 @@ class MemoryReport:
     layers: tuple[LayerMemory, ...]
     allocator: AllocatorPeak
     attention: tuple[str, ...]
+    convention: Convention
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from math import prod
 from typing import Any
 
 from vggcost.cost.custom import is_stated
-from vggcost.cost.functions import NOTHING, flops_of, function_of, rule_of
+from vggcost.cost.functions import NOTHING, function_of, row_flops, rule_of
 from vggcost.cost.macs import CONVOLUTIONS, macs_of, working_of
-from vggcost.cost.ops import is_product, layer_priced, status_of
+from vggcost.cost.ops import is_product, status_of
 from vggcost.cost.receptive import fields_of
 from vggcost.records import (
     FORWARD,
@@ -278,8 +278,7 @@ def _work(
     """
     macs = backward_macs = conv_activations = 0
     products = []
-    price = layer_priced(module, convention)
-    flops = (price, 0) if price is not None else flops_of(ops, functions, convention)
+    flops = row_flops(module, ops, functions, convention)
     for op in ops:
         if op.phase not in FORWARD:
             backward_macs += macs_of(op)

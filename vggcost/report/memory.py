@@ -68,6 +68,10 @@ def where(found: MemoryReport) -> str:
 
 
 def _notes(found: MemoryReport) -> list[str]:
+    counted = (
+        f"FLOPs by convention {found.convention.name}: {found.convention.sentence.rstrip('.')}",
+        "the optimizer's FLOPs are those of its loop over the tensors, by convention full whichever is chosen",
+    )
     device = (
         f"CUDA's caching allocator, simulated on this timeline: {human_bytes(found.allocator.allocated)} allocated, "
         f"{human_bytes(found.allocator.reserved)} reserved at most"
@@ -86,7 +90,7 @@ def _notes(found: MemoryReport) -> list[str]:
     if fused and any(layer.kind == "LSTM" for layer in found.layers):
         kernels.append("LSTM is taken as oneDNN's fused kernel, with its workspace and scratch space")
     live = "live bytes are those of tensors; other scratch space inside a kernel is not among them"
-    return [device, *ASSUMPTIONS, live, *kernels]
+    return [*counted, device, *ASSUMPTIONS, live, *kernels]
 
 
 def _largest(found: MemoryReport) -> list[tuple[str, str, str]]:
@@ -101,7 +105,7 @@ def _table(found: MemoryReport) -> str:
         f"  {role:<11}{count:>16}  {human:<12}{share:>7}  {meaning}"
         for role, count, human, share, meaning in _budget(found)
     ]
-    out += ["", "per step"]
+    out += ["", f"per step, convention {found.convention.name}"]
     out += [f"  {name:<17}{count:>18}  {human}" for name, count, human in _totals(found)]
     out += ["", "largest tensors at the peak"]
     out += [f"  {layer:<24} {role:<11}{size}" for layer, role, size in _largest(found)]
@@ -120,7 +124,7 @@ def _markdown(found: MemoryReport) -> str:
     ]
     out += ["| alive at the peak | bytes | about | share | what it is |", "|:--|--:|--:|--:|:--|"]
     out += [f"| {' | '.join(escape(cell) for cell in row)} |" for row in _budget(found)]
-    out += ["", "| per step | exact | about |", "|:--|--:|--:|"]
+    out += ["", f"| per step, convention {escape(found.convention.name)} | exact | about |", "|:--|--:|--:|"]
     out += [f"| {' | '.join(row)} |" for row in _totals(found)]
     out += ["", "| largest at the peak | role | bytes |", "|:--|:--|--:|"]
     out += [f"| {' | '.join(escape(cell) for cell in row)} |" for row in _largest(found)]
@@ -136,8 +140,12 @@ def _json(found: MemoryReport) -> str:
     peak = asdict(found.peak)
     for key in ("by_role", "by_layer"):
         peak[key] = dict(peak[key])
+    convention = asdict(found.convention)
+    for key in ("prices", "layer_prices", "function_prices"):
+        convention[key] = dict(convention[key])
     data = {
         "schema": 1,
+        "convention": convention,
         "run": run,
         "step": step,
         "totals": asdict(found.totals),
@@ -160,6 +168,7 @@ def _html(found: MemoryReport) -> str:
         where=where(found),
         chart=Markup(timeline_svg(found, where(found))),
         budget=_budget(found),
+        convention=found.convention.name,
         totals=_totals(found),
         largest=_largest(found),
         layers=[

@@ -77,9 +77,9 @@ def trace_step(
         names = {id(p): path for path, p in trained.items()}
         optimizer = optimizers.optimizer_of(step, trained)
         model.train()
-        attention = Attention(step.attention, step.device)
         for _ in range(2):
             recorder = Recorder(inside(model), remember, scratch=step.device == "cpu", assumed=Assumed(limits))
+            attention = Attention(step.attention, step.device, recorder.within)
             register(recorder, tensors)
             params = params or recorder.params
             _note_states(recorder, optimizer, names)
