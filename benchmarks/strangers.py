@@ -107,7 +107,7 @@ def counted(model: Any, inputs: Any) -> int:
     model.eval().requires_grad_(False)
     try:
         with (
-            torch.no_grad(), sdpa_kernel(SDPBackend.MATH), 
+            torch.no_grad(), sdpa_kernel(SDPBackend.MATH),
             FlopCounterMode(display=False, custom_mapping=mapping) as counter,
         ):  # fmt: skip
             call(model, inputs)

@@ -16,6 +16,7 @@ from vggcost.cost import convention as find_convention
 from vggcost.cost import cost_table
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load import GivenLoss, Loaded, batch_of, filled, folded, load, loss_of, named, to_arguments, with_batch
+from vggcost.load.nested import apart
 from vggcost.records import Arguments, CostTable, RunInfo
 from vggcost.units import described, exact, joined
 
@@ -34,6 +35,7 @@ DTYPES = ("float32", "float16", "bfloat16", "float64")
 """What a model's floating-point tensors may become."""
 
 
+@apart
 def analyze(
     model_or_name: str | nn.Module,
     inputs: Inputs = None,

@@ -12,6 +12,7 @@ from vggcost.cost.memory import layer_memory, peak_of, step_totals, timeline
 from vggcost.cost.step import Fit, MemoryReport
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load import GivenLoss, Loaded, loss_of, to_arguments, with_batch, with_side
+from vggcost.load.nested import apart
 from vggcost.records import Arguments, Convention, RunInfo, Step
 from vggcost.units import exact, human_bytes
 from vggcost.zoo import find
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["fit", "memory", "simulated"]
 
 
+@apart
 def memory(
     model_or_name: str | nn.Module,
     inputs: Inputs = None,
@@ -118,6 +120,7 @@ def simulated(
 _LARGEST = {"batch": 2**20, "resolution": 2**15}
 
 
+@apart
 def fit(model_or_name: str | nn.Module, budget: int, vary: str = "batch", inputs: Inputs = None, **options: Any) -> Fit:
     """Find the largest batch, or the largest side of a square image, whose training step fits a memory.
 

@@ -90,7 +90,7 @@ def _made(owner: Any, name: str, original: Function) -> _Place:
         place.standing = _class(original, standing)
     else:
         update_wrapper(standing, original)
-        static = isinstance(inspect.getattr_static(owner, name), staticmethod)
+        static = isinstance(inspect.getattr_static(owner, name, None), staticmethod)
         place.standing = staticmethod(standing) if static else standing
     return place
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from vggcost.load.replaced import replaced
 from vggcost.trace.recorder import Function
 
 __all__ = ["KERNELS", "Attention"]
@@ -40,11 +41,15 @@ class Attention:
         self.original = F.scaled_dot_product_attention
 
     def __enter__(self) -> None:
-        self.original = F.scaled_dot_product_attention
-        F.scaled_dot_product_attention = self._entered
+        def taken(original: Any) -> Any:
+            self.original = original
+            return self._entered
+
+        self._replaced = replaced((F, "scaled_dot_product_attention", taken))
+        self._replaced.__enter__()
 
     def __exit__(self, *_: object) -> None:
-        F.scaled_dot_product_attention = self.original
+        self._replaced.__exit__(None, None, None)
 
     def _entered(self, *args: Any, **kwargs: Any) -> Any:
         """Go the way of every function of torch, where a mode for them sees this one."""

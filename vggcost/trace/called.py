@@ -7,6 +7,7 @@ can only be told with both.
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import torch
@@ -68,9 +69,11 @@ class Called(TorchFunctionMode):
 
     def __enter__(self) -> Any:
         self._apply = apply = _FUNCTION.__dict__["apply"]
-        within = self._recorder.within
+        within, thread = self._recorder.within, get_ident()
 
         def applied(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            if get_ident() != thread:
+                return apply.__get__(None, cls)(*args, **kwargs)
             with within(Function(_CUSTOM, args, kwargs)):
                 return apply.__get__(None, cls)(*args, **kwargs)
 

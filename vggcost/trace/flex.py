@@ -9,12 +9,15 @@ gradient here. Real tensors take torch's own eager path.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import torch
+
+from vggcost.load.replaced import replaced
 
 __all__ = ["FLEX", "flex_attention", "meta_masks"]
 
@@ -47,29 +50,45 @@ def flex_attention(
 def meta_masks() -> Iterator[None]:
     """Let torch's checks pass meta tensors, and beside them block masks that are made of real ones."""
     module: Any = sys.modules[FLEX]
-    check, mask = module._validate_device, module.BlockMask
-    checked = torch.device("cpu")
 
-    def passing(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
-        nonlocal checked
-        checked = query.device
-        if not query.is_meta:
-            check(query, key, value)
+    def checking(check: Callable[..., None]) -> Callable[..., None]:
+        def passing(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
+            _query.device = query.device
+            if not query.is_meta:
+                check(query, key, value)
 
-    def beside(self: Any) -> torch.Tensor:  # torch compares the device of this one with the query's
-        blocks: torch.Tensor = self.__dict__["kv_num_blocks"]
-        return torch.empty_like(blocks, device=checked) if checked.type == "meta" else blocks
+        return passing
 
-    def assign(self: Any, value: torch.Tensor) -> None:
-        self.__dict__["kv_num_blocks"] = value
-
-    module._validate_device = passing
-    mask.kv_num_blocks = property(beside, assign)
+    global _masked
+    before = getattr(_query, "device", None)
+    with _lock:
+        _masked += 1
+        module.BlockMask.kv_num_blocks = property(_beside, _assign)
     try:
-        yield
+        with replaced((module, "_validate_device", checking)):
+            yield
     finally:
-        module._validate_device = check
-        del mask.kv_num_blocks
+        _query.device = before
+        with _lock:
+            _masked -= 1
+            if not _masked:
+                del module.BlockMask.kv_num_blocks
+
+
+_query = threading.local()
+"""The device of the query that this thread has checked last."""
+_masked, _lock = 0, threading.Lock()
+
+
+def _beside(mask: Any) -> torch.Tensor:
+    """Stand for an attribute of a mask whose device torch compares with the query's."""
+    blocks: torch.Tensor = mask.__dict__["kv_num_blocks"]
+    device = getattr(_query, "device", None)
+    return torch.empty_like(blocks, device=device) if device is not None and device.type == "meta" else blocks
+
+
+def _assign(mask: Any, value: torch.Tensor) -> None:
+    mask.__dict__["kv_num_blocks"] = value
 
 
 _FORWARD = "flex_attention(Tensor query, Tensor key, Tensor value) -> (Tensor, Tensor)"

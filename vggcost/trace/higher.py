@@ -16,6 +16,7 @@ import torch
 from torch._ops import HigherOrderOperator
 from torch.utils import _pytree as pytree
 
+from vggcost.load.replaced import replaced
 from vggcost.trace.custom import Refusal
 from vggcost.trace.flex import FLEX, flex_attention, meta_masks
 
@@ -32,25 +33,11 @@ class HigherOrder:
         self.recorder = recorder
 
     def __enter__(self) -> None:
-        self._call, self._compile = HigherOrderOperator.__call__, torch.compile
         self._stack = ExitStack()
-        self._stack.callback(setattr, HigherOrderOperator, "__call__", self._call)
-        self._stack.callback(setattr, torch, "compile", self._compile)
         self._eager = False
-        original, recorder = self._call, self.recorder
-
-        def call(op: HigherOrderOperator, /, *args: Any, **kwargs: Any) -> Any:
-            run = RUNS.get(op.name())  # type: ignore[no-untyped-call]
-            if run is not None:
-                return run(recorder, *args, **kwargs)
-            try:
-                return original(op, *args, **kwargs)  # type: ignore[no-untyped-call]
-            except NotImplementedError as error:  # torch has no rule for it under a mode
-                name = op.name()  # type: ignore[no-untyped-call]
-                raise Refusal(f"uses the higher-order op {name}, which cannot be run on meta tensors") from error
-
-        HigherOrderOperator.__call__ = call  # type: ignore[method-assign]
-        torch.compile = self._compiled
+        self._stack.enter_context(
+            replaced((HigherOrderOperator, "__call__", self._called), (torch, "compile", self._compiled))
+        )
         if "torch._dynamo" in sys.modules:
             self._run_eagerly()
         if FLEX in sys.modules:
@@ -59,11 +46,29 @@ class HigherOrder:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _compiled(self, *args: Any, **kwargs: Any) -> Any:
-        """torch.compile called during the run: it imports the compiler, which then is told to stand back."""
-        result = self._compile(*args, **kwargs)
-        self._run_eagerly()
-        return result
+    def _called(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        recorder = self.recorder
+
+        def call(op: HigherOrderOperator, /, *args: Any, **kwargs: Any) -> Any:
+            run = RUNS.get(op.name())  # type: ignore[no-untyped-call]
+            if run is not None:
+                return run(recorder, *args, **kwargs)
+            try:
+                return original(op, *args, **kwargs)
+            except NotImplementedError as error:  # torch has no rule for it under a mode
+                name = op.name()  # type: ignore[no-untyped-call]
+                raise Refusal(f"uses the higher-order op {name}, which cannot be run on meta tensors") from error
+
+        return call
+
+    def _compiled(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def compiled(*args: Any, **kwargs: Any) -> Any:
+            """torch.compile called during the run: it imports the compiler, which then is told to stand back."""
+            result = original(*args, **kwargs)
+            self._run_eagerly()
+            return result
+
+        return compiled
 
     def _run_eagerly(self) -> None:
         if not self._eager:

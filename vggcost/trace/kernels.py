@@ -8,6 +8,8 @@ in-place ops the facts are remembered (shapes, attributes), and the op is done.
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isqrt
@@ -256,7 +258,10 @@ def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     if shape is not None and any(t.is_meta for t in tensors_in((args, kwargs))):
         return shape(*args, **kwargs)
     try:
+        loaded = len(sys.modules)
         made = func(*args, **kwargs)
+        if len(sys.modules) > loaded:  # what an import leaves holds our frames, and so what this op and others return:
+            gc.collect(0)  # autograd would copy such a gradient, in the first run of a process alone
         return (
             made if plan.name != "aten.empty" or made.is_meta or 0 in made.shape else made.zero_()
         )  # the same in every run

@@ -10,6 +10,7 @@ from __future__ import annotations
 import marshal
 from functools import partial
 from operator import itemgetter
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import torch
@@ -72,6 +73,8 @@ class Layers:
                 del vars(module)[_ENTRY]
 
     def _call(self, module: Any, *args: Any, **kwargs: Any) -> Any:
+        if get_ident() != self._recorder.thread:
+            return module._call_impl(*args, **kwargs)
         with _alone():  # or each shape that is read is a call of a function of torch
             asked = self._asked(module, args, kwargs)
             if asked is not None:

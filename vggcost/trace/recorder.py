@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -87,6 +88,7 @@ class Recorder(Storages):
         self._first: dict[str, int] = {}
         self._constants: dict[type, list[str]] = {}
         self.silent = False
+        self.thread = get_ident()
         self._paths: dict[int, list[str]] = {}
         self.params: tuple[ParamRecord, ...] = ()
         for path, module in self.modules:
@@ -148,6 +150,8 @@ class Recorder(Storages):
 
     def enter(self, module: nn.Module, args: Any) -> None:
         """Hook: a module's forward begins."""
+        if get_ident() != self.thread:  # torch's hooks are of all threads
+            return
         with torch._C.DisableTorchFunction():  # or each shape that is read is a call of a function of torch
             self._enter(module, args)
 
@@ -191,6 +195,8 @@ class Recorder(Storages):
 
     def leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
         """Hook: a module's forward ends; after an exception too, when torch leaves the keyword arguments out."""
+        if get_ident() != self.thread:
+            return
         with torch._C.DisableTorchFunction():
             self._leave(rest)
 

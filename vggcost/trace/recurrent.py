@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from vggcost.load.replaced import replaced
 from vggcost.trace.shapes import Spec, contiguous_strides
 
 __all__ = ["FusedLSTM", "backward_rule", "backward_scratch", "forward_rule", "forward_scratch", "workspace_bytes"]
@@ -102,12 +103,15 @@ class FusedLSTM:
         self.device = device
 
     def __enter__(self) -> None:
-        self._original = torch._VF.lstm
-        if self.device == "cpu":
-            torch._VF.lstm = self._lstm  # type: ignore[assignment]
+        def taken(original: Any) -> Any:
+            self._original = original
+            return self._lstm
+
+        self._replaced = replaced(*[(torch._VF, "lstm", taken)] if self.device == "cpu" else ())
+        self._replaced.__enter__()
 
     def __exit__(self, *_: object) -> None:
-        torch._VF.lstm = self._original
+        self._replaced.__exit__(None, None, None)
 
     def _lstm(self, x: torch.Tensor, states: Any, weights: Any, *rest: Any) -> Any:
         plain = not isinstance(states, torch.Tensor) and x.dtype is torch.float32 and x.is_meta

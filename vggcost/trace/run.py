@@ -26,6 +26,7 @@ import vggcost
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load.devices import Devices, asked
 from vggcost.load.meta import SMALL
+from vggcost.load.nested import watching
 from vggcost.records import Arguments, FilledRecord, InputRecord, ParamRecord, RunInfo, Trace
 from vggcost.trace.attention import Attention
 from vggcost.trace.borrow import borrowed, unwrapped
@@ -301,6 +302,7 @@ def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterato
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a model's warnings about data do not concern shapes
             with (
+                watching(),
                 torch.set_grad_enabled(training),
                 Whole(),
                 kept if training else nullcontext(),  # without a backward pass there is nothing to keep for it
