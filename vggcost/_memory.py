@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vggcost._analyze import DTYPES, Inputs, Loss, prepared
 from vggcost.cost import convention as find_convention
-from vggcost.cost.allocator import simulate
+from vggcost.cost.allocator import CONTEXT, simulate
 from vggcost.cost.memory import layer_memory, peak_of, step_totals, timeline
 from vggcost.cost.step import Fit, MemoryReport
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load import GivenLoss, Loaded, loss_of, to_arguments, with_batch, with_side
 from vggcost.load.nested import apart
 from vggcost.records import Arguments, Convention, RunInfo, Step
-from vggcost.units import exact, human_bytes
+from vggcost.units import exact, human_bytes, told_apart
 from vggcost.zoo import find
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def memory(
     dtype: str = "",
     accumulate: int = 1,
     device: str = "cpu",
+    context: int | None = None,
     attention: str = "auto",
     loss: Loss = None,
     convention: str = "torch",
@@ -57,6 +59,7 @@ def memory(
         dtype: of parameters, buffers and floating inputs; empty: as the model has them.
         accumulate: backward passes before the optimizer steps.
         device: whose defaults the optimizer and attention take: `cpu` or `cuda`.
+        context: bytes that the CUDA context takes on the device; None: 426 MiB, as measured (`vggcost.cost.allocator`).
         loss: as for `analyze`.
         convention: as for `analyze`; the optimizer's FLOPs are by `full` whichever it is, since others leave them out.
         attention: the kernel of scaled-dot-product attention: `auto`, `math`, `flash` or `efficient`.
@@ -79,12 +82,18 @@ def memory(
         raise InputError(f"accumulate must be 1 or more, not {accumulate}")
     if device not in ("cpu", "cuda"):
         raise OptionError(f"unknown device {device!r}; choose cpu or cuda")
+    if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 0):
+        raise OptionError(f"the context must be a number of bytes, not {context!r}")
+    if context is not None and device == "cpu":
+        raise OptionError("a context is taken on a CUDA device alone; give --device cuda with it")
     rule, criterion = find_convention(convention), loss_of(loss)
     loaded, run, arguments = prepared(model_or_name, inputs, batch, "training", (), options)
     step = Step(
         optimizer, tuple(sorted((optimizer_options or {}).items())), tuple(freeze), dtype, accumulate, device, attention
     )
-    return simulated(loaded, run, step, arguments, {**loaded.assume, **(assume or {})}, criterion, rule)
+    found = simulated(loaded, run, step, arguments, {**loaded.assume, **(assume or {})}, criterion, rule)
+    taken = CONTEXT if context is None else context
+    return replace(found, context_bytes=taken) if device == "cuda" else found
 
 
 def simulated(
@@ -124,11 +133,13 @@ _LARGEST = {"batch": 2**20, "resolution": 2**15}
 def fit(model_or_name: str | nn.Module, budget: int, vary: str = "batch", inputs: Inputs = None, **options: Any) -> Fit:
     """Find the largest batch, or the largest side of a square image, whose training step fits a memory.
 
-    Every candidate is traced; nothing is assumed to be linear. Doubling finds a bound, halving the answer.
+    Every candidate is traced; nothing is assumed to be linear. The answer fits, by the same figure as `memory` prints, and the
+    next does not.
 
     Args:
         model_or_name: as for `memory`.
-        budget: bytes that the live tensors of a step may take at most.
+        budget: bytes that a step may take at most: its live tensors, or with device `cuda` what the allocator reserves and
+            the context.
         vary: `batch` or `resolution`.
         inputs: as for `memory`; where they have a whole shape, its first size is 1 for the batch to take its place.
         options: as for `memory`.
@@ -152,39 +163,74 @@ def fit(model_or_name: str | nn.Module, budget: int, vary: str = "batch", inputs
             known[size] = _at(model_or_name, vary, size, given, options)
         return known[size]
 
-    def fits(size: int) -> bool:
-        found = report(size)
-        return found is not None and found.totals.peak_bytes <= budget
-
     start = 1 if vary == "batch" else _smallest_side(report)
     first = report(start)
     assert first is not None
     held = first.totals.param_bytes + first.totals.optimizer_bytes + first.totals.gradient_bytes
-    if not fits(start):
+    if first.needed_bytes > budget:
+        available, needed = told_apart(budget, first.needed_bytes)
         raise OptionError(
-            f"{human_bytes(budget)} is too little: {vary} {start} peaks at {human_bytes(first.totals.peak_bytes)}, of which parameters, "
-            f"gradients and optimizer states are {human_bytes(held)} (parameters alone {human_bytes(first.totals.param_bytes)})"
+            f"{available} is too little: {vary} {start} needs {needed}, of which parameters, gradients and optimizer states are "
+            f"{human_bytes(held)} (parameters alone {human_bytes(first.totals.param_bytes)}"
+            + (f"), the CUDA context {human_bytes(first.context_bytes)}" if first.context_bytes else ")")
         )
-    low = start
-    while fits(2 * low):
-        low *= 2
-        if low >= _LARGEST[vary]:
-            raise OptionError(f"{human_bytes(budget)} holds any {vary} up to {exact(low)}; give a smaller memory")
-    high = 2 * low
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+    low, largest = _largest(report, budget, start, vary)
+    high = low + 1
     at, above = report(low), report(high)
     assert at is not None
     if above is None:
         raise OptionError(
-            f"{vary} {exact(low)} fits ({human_bytes(at.totals.peak_bytes)}), but {exact(high)} does not run through this model, "
+            f"{vary} {exact(low)} fits ({human_bytes(at.needed_bytes)}), but {exact(high)} does not run through this model, "
             "so memory is not what binds; give its input with -i and vary the batch"
         )
     role, nbytes = max(above.peak.by_role, key=lambda item: item[1])
     where = f"at {above.peak.op} of {above.peak.layer or 'the optimizer'}"
     binds = f"{role} ({human_bytes(nbytes)} of {human_bytes(above.peak.bytes)}) {where}"
-    return Fit(vary, budget, low, at.totals.peak_bytes, high, above.totals.peak_bytes, binds, len(known))
+    return Fit(
+        vary, budget, low, at.totals.peak_bytes, high, above.totals.peak_bytes, binds, len(known),
+        at.step.device, at.context_bytes, at.needed_bytes, above.needed_bytes, largest,
+    )  # fmt: skip
+
+
+_Report = Callable[[int], MemoryReport | None]
+_TRIED = 64
+"""Sizes that are tried one by one, since what is reserved does not grow evenly."""
+
+
+def _largest(report: _Report, budget: int, start: int, vary: str) -> tuple[int, bool]:
+    """Find the largest size that fits, and whether it is known that none above does.
+
+    Live tensors grow with the size, and the allocator reserves no less: that bounds the search. Below the bound what is
+    reserved goes up and down with the sizes of blocks, so that the sizes are tried from there on down.
+    """
+
+    def live(size: int) -> bool:
+        found = report(size)
+        return found is not None and found.totals.peak_bytes + found.context_bytes <= budget
+
+    def fits(size: int) -> bool:
+        found = report(size)
+        return found is not None and found.needed_bytes <= budget
+
+    high = 2 * start
+    while live(high):
+        if high >= _LARGEST[vary]:
+            raise OptionError(f"{human_bytes(budget)} holds any {vary} up to {exact(high)}; give a smaller memory")
+        high *= 2
+    bound = _last(live, high // 2, high)
+    lowest = max(start, bound - _TRIED)
+    for size in range(bound, lowest, -1):
+        if fits(size):
+            return size, True
+    return (start, True) if lowest == start else (_last(fits, start, lowest + 1), False)
+
+
+def _last(true: Callable[[int], bool], low: int, high: int) -> int:
+    """Halve the way from a size of which something is true to one of which it is not."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if true(middle) else (low, middle)
+    return low
 
 
 def _at(model: Any, vary: str, size: int, given: Arguments | None, options: dict[str, Any]) -> MemoryReport | None:

@@ -74,11 +74,25 @@ def human_bytes(value: int) -> str:
     return _scaled(value, _BYTE_UNITS, "") if abs(value) >= 1024 else f"{value} B"
 
 
-def _scaled(value: int, units: tuple[tuple[int, str], ...], suffix: str) -> str:
+def told_apart(*values: int) -> list[str]:
+    """Write numbers of bytes as `human_bytes` does, with digits enough that different ones look different.
+
+    Example:
+        >>> told_apart(2**34, 2**34 + 1000, 2**35)
+        ['16.000000 GiB', '16.000001 GiB', '32.000000 GiB']
+    """
+    for digits in range(2, 13):
+        texts = [_scaled(value, _BYTE_UNITS, "", digits) if abs(value) >= 1024 else f"{value} B" for value in values]
+        if len(set(texts)) == len(set(values)):
+            return texts
+    return [f"{exact(value)} B" for value in values]
+
+
+def _scaled(value: int, units: tuple[tuple[int, str], ...], suffix: str, digits: int = 2) -> str:
     for factor, prefix in units:
         step = 1024 if prefix.endswith("iB") else 1000
         if round(abs(value) * step / factor, 2) >= step:  # the smaller unit would print 1000.00
-            return f"{value / factor:.2f} {prefix}{suffix}"
+            return f"{value / factor:.{digits}f} {prefix}{suffix}"
     return f"{value} {suffix}".rstrip()
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import rich_click as click
 
-from vggcost.cli.options import factory_options, inputs_option, loss_option
+from vggcost.cli.options import factory_options, inputs_option
+from vggcost.cli.step_options import step_options
 
 __all__ = ["fit"]
 
@@ -22,11 +23,7 @@ __all__ = ["fit"]
 @inputs_option
 @click.option("-b", "--batch", type=int, default=1, show_default=True, help="Batch size N, when the resolution varies.")
 @factory_options
-@click.option("--optimizer", default="sgd", show_default=True, help="As for memory.")
-@click.option("--freeze", metavar="PATTERN", multiple=True, help="As for memory.")
-@click.option("--dtype", default="", help="As for memory.")
-@click.option("--device", default="cpu", show_default=True, help="As for memory.")
-@loss_option
+@step_options
 @click.option("--format", "format_", type=click.Choice(("table", "json")), default="table", help="Form.")
 def fit(
     model: str,
@@ -35,40 +32,44 @@ def fit(
     inputs: Any,
     batch: int,
     options: tuple[str, ...],
-    optimizer: str,
-    freeze: tuple[str, ...],
-    dtype: str,
-    device: str,
-    loss: str | None,
+    step: dict[str, Any],
     format_: str,
 ) -> None:
     """Find the largest batch (or image side) of MODEL whose training step fits into --memory.
 
-    Every candidate is traced; the answer is confirmed by the traces at it and just above it. The figure is
-    the peak of live tensors: a device needs its context and workspaces besides.
+    Every candidate is traced; the answer is confirmed by the traces at it and just above it. What must fit is what
+    memory says: with --device cpu the peak of live tensors, with --device cuda what CUDA's caching allocator reserves,
+    and the context.
     """
     from vggcost.cli.report import read_options
-    from vggcost.units import exact, human_bytes, read_bytes
+    from vggcost.units import exact, read_bytes, told_apart
 
     size = read_bytes(budget)
     from vggcost._memory import fit as search
+    from vggcost.cost.allocator import context_text
 
-    chosen = {
-        "optimizer": optimizer,
-        "freeze": freeze,
-        "dtype": dtype,
-        "device": device,
-        "loss": loss,
-        **read_options(options),
-    }
+    chosen = {**step, **read_options(options)}
     if vary == "resolution":
         chosen["batch"] = batch
     found = search(model, size, vary, inputs, **chosen)
     if format_ == "json":
         print(json.dumps({"schema": 1, "model": model, **asdict(found)}, indent=1, sort_keys=True, ensure_ascii=False))
         return
-    print(f"{model}: {found.vary} {exact(found.answer)} is the largest that fits {human_bytes(found.budget)}")
-    for size, peak in ((found.answer, found.peak_bytes), (found.next, found.next_peak_bytes)):
-        says = "fits" if peak <= found.budget else "does not"
-        print(f"  {found.vary} {exact(size)}: peak {exact(peak)} bytes = {human_bytes(peak)}, {says}")
+    given, *sizes = told_apart(found.budget, found.needed_bytes, found.next_needed_bytes)
+    print(
+        f"{model}: {found.vary} {exact(found.answer)} {'is the largest that' if found.largest else 'is a size that'} fits {given}"
+    )
+    tried = (
+        (found.answer, found.peak_bytes, found.needed_bytes, sizes[0], "fits"),
+        (found.next, found.next_peak_bytes, found.next_needed_bytes, sizes[1], "does not"),
+    )
+    for size, peak, needed, text, says in tried:
+        if found.device == "cpu":
+            print(f"  {found.vary} {exact(size)}: peak {exact(peak)} bytes = {text}, {says}")
+        else:
+            print(
+                f"  {found.vary} {exact(size)}: needs {exact(needed)} bytes = {text}, {says}; peak {exact(peak)} bytes"
+            )
     print(f"  what binds: {found.binds}; {found.traces} sizes traced")
+    if found.device == "cuda":
+        print(f"  needed: what the allocator reserves, and {context_text(found.context_bytes)}")

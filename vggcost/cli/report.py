@@ -176,7 +176,7 @@ def read_options(pairs: tuple[str, ...]) -> dict[str, Any]:
         "optimizer_options",
         "freeze",
     }
-    clash = (words | {"dtype", "accumulate", "device", "attention", "loss"}) & options.keys()
+    clash = (words | {"dtype", "accumulate", "device", "context", "attention", "loss"}) & options.keys()
     if clash:
         raise OptionError(f"-k {clash.pop()} is vggcost's own word; a factory's argument cannot have this name")
     return options

@@ -13,7 +13,7 @@ __all__ = ["Fit", "MemoryReport"]
 
 @dataclass(frozen=True, slots=True)
 class MemoryReport:
-    """What one training step needs, in its steady state."""
+    """What one training step needs, in its steady state; `context_bytes` are those of the CUDA context, 0 on the CPU."""
 
     run: RunInfo
     step: Step
@@ -24,11 +24,21 @@ class MemoryReport:
     allocator: AllocatorPeak
     attention: tuple[str, ...]
     convention: Convention
+    context_bytes: int = 0
+
+    @property
+    def needed_bytes(self) -> int:
+        """What must fit: on the CPU the peak of live tensors, on CUDA what the allocator reserves, and the context."""
+        return self.totals.peak_bytes if self.step.device == "cpu" else self.allocator.reserved + self.context_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The largest batch or image side whose training step fits, confirmed by a trace at it and at the next."""
+    """The largest batch or image side whose training step fits, confirmed by a trace at it and at the next.
+
+    What must fit, `needed_bytes`, is that of `MemoryReport`. `largest` is whether no larger one fits: what an allocator
+    reserves goes up and down, and not all sizes are tried where it is far from the live tensors.
+    """
 
     vary: str
     budget: int
@@ -38,3 +48,8 @@ class Fit:
     next_peak_bytes: int
     binds: str
     traces: int
+    device: str
+    context_bytes: int
+    needed_bytes: int
+    next_needed_bytes: int
+    largest: bool

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from vggcost.cost.allocator import ASSUMPTIONS
+from vggcost.cost.allocator import ASSUMPTIONS, context_text
 from vggcost.cost.step import MemoryReport
 from vggcost.report.markdown import escape
 from vggcost.report.timeline import timeline_svg
@@ -67,6 +67,17 @@ def where(found: MemoryReport) -> str:
     ).replace("optimizer pass", "optimizer's step")
 
 
+def needs(found: MemoryReport) -> str:
+    """Say what must fit in memory."""
+    text = f"What must fit: {human_bytes(found.needed_bytes)} ({exact(found.needed_bytes)} bytes)"
+    if found.step.device == "cpu":
+        return f"{text}, the peak."
+    reserved = exact(found.allocator.reserved)
+    return (
+        f"{text} on the device: {reserved} bytes that the allocator reserves, and {context_text(found.context_bytes)}."
+    )
+
+
 def _notes(found: MemoryReport) -> list[str]:
     counted = (
         f"FLOPs by convention {found.convention.name}: {found.convention.sentence.rstrip('.')}",
@@ -100,7 +111,7 @@ def _largest(found: MemoryReport) -> list[tuple[str, str, str]]:
 
 
 def _table(found: MemoryReport) -> str:
-    out = [_setting(found), where(found), "", "alive at the peak"]
+    out = [_setting(found), where(found), needs(found), "", "alive at the peak"]
     out += [
         f"  {role:<11}{count:>16}  {human:<12}{share:>7}  {meaning}"
         for role, count, human, share, meaning in _budget(found)
@@ -120,6 +131,8 @@ def _markdown(found: MemoryReport) -> str:
         escape(_setting(found)) + ".",
         "",
         escape(where(found)),
+        "",
+        escape(needs(found)),
         "",
     ]
     out += ["| alive at the peak | bytes | about | share | what it is |", "|:--|--:|--:|--:|:--|"]
@@ -152,6 +165,8 @@ def _json(found: MemoryReport) -> str:
         "peak": peak,
         "layers": [asdict(layer) for layer in found.layers],
         "timeline": {"ops": found.timeline.ops, "phases": found.timeline.phases, "bytes": found.timeline.bytes},
+        "context_bytes": found.context_bytes,
+        "needed_bytes": found.needed_bytes,
         "allocator": {**asdict(found.allocator), "assumptions": ASSUMPTIONS},
     }
     return json.dumps(data, sort_keys=True, ensure_ascii=False) + "\n"
@@ -166,6 +181,7 @@ def _html(found: MemoryReport) -> str:
         title=f"Memory of a training step: {found.run.title}",
         setting=_setting(found),
         where=where(found),
+        needs=needs(found),
         chart=Markup(timeline_svg(found, where(found))),
         budget=_budget(found),
         convention=found.convention.name,
