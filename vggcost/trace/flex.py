@@ -59,7 +59,7 @@ def meta_masks() -> Iterator[None]:
 
         return passing
 
-    global _masked
+    global _masked  # noqa: PLW0603
     before = getattr(_query, "device", None)
     with _lock:
         _masked += 1
