@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vggcost.records import FORWARD, FunctionRecord, ModuleRecord, OpRecord, ParamRecord, Shape, StorageRecord
 from vggcost.trace.bounds import Assumed
 from vggcost.trace.held import Modules
+from vggcost.trace.inplace import IN_PLACE, adds_up
 from vggcost.trace.kernels import MARKED, SCRATCH, Plan, Seen, plan_of, run
 from vggcost.trace.signature import is_frozen, is_plain, plain, tensors_in
 from vggcost.trace.storages import OUTSIDE, Storage, Storages
@@ -82,6 +83,8 @@ class Recorder(Storages):
         self._outer: list[tuple[Function | None, bool]] = []
         self._again = self._backward = False
         self._numbered = next_node()
+        self._evaluated = OUTSIDE
+        self._since = 0
         self.spans: Spans = []
         self.asked: set[str] = set()
         self._count: dict[str, int] = {}
@@ -288,13 +291,20 @@ class Recorder(Storages):
         if self.scratch and plan.name in SCRATCH:
             now, nbytes = len(self.ops), SCRATCH[plan.name](*args)
             self.storages.append(Storage(self.stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))
-        self._note(plan, seen, tensors, outputs, fresh)
+        node = current_node()
+        self._note(plan, seen, tensors, outputs, fresh, node)
+        if node is not None and plan.name in IN_PLACE and len(set(self.ops[-1].inputs)) == 2 and level() is None:
+            earlier = self.storages[self.ops[-1].inputs[0]].born < self._since
+            if adds_up(args, node, earlier):
+                self.reuse()
         return result
 
     def _note(
-        self, plan: Plan, seen: Seen, tensors: list[torch.Tensor], outputs: list[torch.Tensor], fresh: bool
+        self, plan: Plan, seen: Seen, tensors: list[torch.Tensor], outputs: list[torch.Tensor], fresh: bool, node: Any
     ) -> None:
-        node = current_node()
+        number = OUTSIDE if node is None else node._sequence_nr()
+        if number != self._evaluated:
+            self._evaluated, self._since = number, len(self.ops)
         position, function = self.stack[-1], OUTSIDE
         if self.optimizing:
             phase = "optimizer"
@@ -304,10 +314,10 @@ class Recorder(Storages):
             self._own(position, function)
         elif self._backward:
             phase = "backward"
-            position, function = self._owner.get(node._sequence_nr(), (OUTSIDE, OUTSIDE))
+            position, function = self._owner.get(number, (OUTSIDE, OUTSIDE))
         else:  # the model differentiates in its forward
             phase = "gradient"
-            position, _ = self._owner.get(node._sequence_nr(), (position, OUTSIDE))
+            position, _ = self._owner.get(number, (position, OUTSIDE))
             self._own(position, OUTSIDE)
         ids, storages = self.ids, []
         for tensor in tensors:
@@ -338,6 +348,7 @@ class Recorder(Storages):
 
     def records(self) -> tuple[tuple[ModuleRecord, ...], tuple[OpRecord, ...], tuple[StorageRecord, ...]]:
         """Freeze what was seen."""
+        self._reuse.clear()
         modules = tuple(
             ModuleRecord(
                 c.path, c.kind, c.call, c.aliases, c.parent, c.children,

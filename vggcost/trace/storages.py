@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -31,6 +31,15 @@ class Storage:
     ref: Any = None
 
 
+class _Reuse(NamedTuple):
+    """An op that is done in place if the storage of its first operand is let go before the next op."""
+
+    storage: Storage
+    position: int
+    next_op: int
+    storages: list[Storage]
+
+
 @dataclass
 class Storages:
     """What is known of every storage of a run: `ids` finds it by torch's address while it is there."""
@@ -40,6 +49,7 @@ class Storages:
     stack: list[int] = field(default_factory=lambda: [OUTSIDE], init=False)
     ids: dict[int, int] = field(default_factory=dict, init=False)
     _kept: list[Any] = field(default_factory=list, init=False)
+    _reuse: list[_Reuse] = field(default_factory=list, init=False)
 
     def register(self, tensor: torch.Tensor, role: str, keep: bool = True) -> int:
         """Note a tensor that existed before the run, and keep it alive unless the run may free it."""
@@ -113,11 +123,29 @@ class Storages:
         self.storages.append(record)
         return position
 
-    def _death(self, key: int, record: Storage) -> Callable[[Any], None]:
-        ids, ops = self.ids, self.ops
+    def reuse(self) -> None:
+        """Note that the last op is one in place if its first operand's storage is let go before the next."""
+        position = self.ops[-1].inputs[0]
+        self._reuse[:] = [_Reuse(self.storages[position], position, len(self.ops), self.storages)]
 
-        def died(_: Any) -> None:
-            ids.pop(key, None)
+    def _death(self, key: int, record: Storage) -> Callable[[Any], None]:
+        return _death(self.ids, self.ops, self._reuse, key, record)
+
+
+def _death(
+    ids: dict[int, int], ops: list[OpRecord], reuse: list[_Reuse], key: int, record: Storage
+) -> Callable[[Any], None]:
+    """Return what to do when a storage is let go; it knows no recorder, which a circle would keep alive."""
+
+    def died(_: Any) -> None:
+        ids.pop(key, None)
+        if reuse and reuse[0].storage is record and reuse[0].next_op == len(ops):
+            _, position, _, storages = reuse.pop()
+            storage = storages.pop().ref()
+            ids[storage._cdata] = position
+            record.ref = weakref.ref(storage, _death(ids, ops, reuse, storage._cdata, record))
+            ops[-1] = ops[-1]._replace(op=f"{ops[-1].op}_", outputs=(position,))
+        else:
             record.died = len(ops)
 
-        return died
+    return died
