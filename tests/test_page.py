@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from torch import nn
 from tests.browser import browser, opened
 from vggcost import analyze, memory
 from vggcost._analyze import Said
-from vggcost._page import analyze_scaled, page_of
+from vggcost._page import page_of
+from vggcost._scaled import Sample, scaled
 from vggcost.load import load
+from vggcost.report.dtypes import size_of
 from vggcost.report.how_much import need_sentences
 from vggcost.report.html import html
 from vggcost.report.memory import render_memory
-from vggcost.report.needs import Need, needs_of
-from vggcost.report.scaling import CHECKED, SIZES, columns_of, evaluate, rule
+from vggcost.report.needs import Need
+from vggcost.report.scaling import LARGEST, figures_of
 from vggcost.units import exact, human_bytes, human_count
 
 __all__ = ["browser"]
@@ -88,33 +91,33 @@ def data_of(path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["vgg16", "resnet-50", "googlenet"])
 def test_figures_follow_the_batch_and_the_dtype_exactly(name: str) -> None:
-    table, found = analyze_scaled(name, None, Said(saved=True))
-    assert found.reason == ""
+    table, beside = page_of(name, None, Said(saved=True))
+    scaling = beside.scaling
+    assert (scaling.no_batch, scaling.no_dtype, scaling.most) == ("", "", LARGEST)
     for batch, dtype in ((7, "float16"), (64, "float32"), (3, "bfloat16")):
-        other = analyze(name, batch=batch, dtype=dtype, saved=True)
-        for row, (layer, there) in enumerate(zip(table.layers, other.layers, strict=True)):
-            for column in ("params", "macs", "activations", "activation_bytes", "param_bytes"):
-                value = getattr(layer, column)
-                terms = found.terms.get(("layer", row, column)) or rule(value, column, 1, 4)
-                assert terms is not None
-                assert evaluate(terms, batch, SIZES[dtype]) == getattr(there, column), (layer.path, column)
-        for row, (line, there_line) in enumerate(zip(table.memory, other.memory, strict=True)):
-            for column in ("elements", "bytes"):
-                terms = found.terms.get(("memory", row, column)) or rule(getattr(line, column), column, 1, 4)
-                assert terms is not None
-                assert evaluate(terms, batch, SIZES[dtype]) == getattr(there_line, column), line.definition
+        other = figures_of(analyze(name, batch=batch, dtype=dtype, saved=True))
+        for place, value in figures_of(table).items():
+            assert value is not None
+            assert scaling.value(place, value, batch, dtype) == other[place], place
 
 
-def test_what_does_not_grow_evenly_is_not_recomputed() -> None:
+def test_what_does_not_grow_evenly_is_not_recomputed(browser: Any, tmp_path: Path) -> None:
     class Pairs(nn.Module):
         def forward(self, x):  # type: ignore[no-untyped-def]
             return x @ x.T  # N² numbers
 
-    table, found = analyze_scaled(Pairs(), "4", Said())
-    assert found.reason.endswith("do not grow evenly with the batch or the dtype")
+    table, beside = page_of(Pairs(), "4", Said())
+    assert beside.scaling.no_batch == "macs of (model) do not grow evenly with it"
+    assert list(beside.scaling.dtypes) == ["float32", "float16", "bfloat16"]
+    path = tmp_path / "pairs.html"
+    path.write_text(html(table, None, beside), encoding="utf-8")
+    with opened(browser, path, "#n=8&dtype=float16") as found:  # of which the first is not to be had
+        assert found.page.locator("[data-state=n]").is_disabled()
+        assert found.text("#wrong") == ""
+        assert found.text("#recomputed") == "Recomputed for one input in float16."
+        assert "The batch is as it was run: macs of (model) do not grow evenly with it." in found.text("main")
+        assert found.text("[data-card=activations] .big") == "2 B"
     assert "disabled" in html(table)
-    assert CHECKED[1] in SIZES
-    assert columns_of("receptive_field") == 0
 
 
 def test_constant_terms_are_kept() -> None:
@@ -127,9 +130,10 @@ def test_constant_terms_are_kept() -> None:
         def forward(self, x):  # type: ignore[no-untyped-def]
             return self.fc(x * (self.scale * 2))  # 4 numbers, whatever the batch, and 4 for each input
 
-    _, found = analyze_scaled(Positions(), "4", Said())
-    assert found.terms["layer", 0, "activations"] == (4, 4, 0, 0)
-    assert found.terms["layer", 0, "activation_bytes"] == (0, 0, 4, 4)
+    scaling = page_of(Positions(), "4", Said())[1].scaling
+    assert scaling.lines["layer", 0, "activations"] == ((4, 4), (4, 4))
+    assert scaling.lines["layer", 0, "activation_bytes"] == ((16, 16), (8, 8))
+    assert ("layer", 1, "activations") not in scaling.lines  # which follows the rule of its column
 
 
 # The page
@@ -214,7 +218,7 @@ def test_how_much_memory_is_needed(
     held = step.totals.param_bytes + step.totals.buffer_bytes
     assert f"weights {human_bytes(held)} " in inference
     if name == "vgg16":  # the outputs of conv1_1 (ReLU in place) and conv1_2, and the image
-        size = SIZES[dtype]
+        size = size_of(dtype)
         live = batch * (2 * 64 * 224 * 224 + 3 * 224 * 224) * size
         pool = batch * (64 * 224 * 224 * size + 64 * 112 * 112 * (size + 8) + 3 * 224 * 224 * size)  # and its indices
         assert f"besides {human_bytes(max(live, pool))} = {human_bytes(held + max(live, pool))}" in inference
@@ -249,35 +253,39 @@ def test_why_two_figures_are_quoted(vgg16: Path, resnet: Path, browser: Any) -> 
         assert "outputs of" in found.text("#between")
 
 
-def test_a_need_that_does_not_follow_is_stamped() -> None:
-    needs = {
-        "held": Need(4, ((0, 0, 1, 0),)),
-        "live": Need(8, ((0, 0, 0, 2),)),
-        "peak": Need(2048),
-        "states": Need(8, ((0, 0, 2, 0),)),
-    }
-    (_, run, follows), (_, step, stamped) = need_sentences(needs)
-    assert follows
-    assert run.count("data-f=") == 3
-    assert 'data-f="whole bytes">12 B<' in run
-    assert not stamped
-    assert 'data-f="2048 bytes">2.00 KiB<' in step  # a number of its own: only its unit follows
+def test_a_need_that_does_not_follow_is_stamped(vgg16: Path, browser: Any, tmp_path: Path) -> None:
+    table, beside = page_of("vgg-f", None, Said(saved=True))
+    peak = beside.needs["peak"].bytes
+    path = tmp_path / "stamped.html"
+    path.write_text(html(table, None, replace(beside, needs=beside.needs | {"peak": Need(peak)})), encoding="utf-8")
+    with opened(browser, path) as found:
+        assert found.page.locator(".needs .stamp:visible").count() == 0
+        found.choose("n", "4")
+        inference, training = found.page.locator(".needs li").all_inner_texts()
+        assert "does not follow" not in inference
+        assert f"peak {human_bytes(peak)} " in training
+        assert "For batch 1, float32: does not follow the controls." in training
     assert list(need_sentences({})) == []
 
 
 def test_the_fullest_op_may_change_with_the_batch() -> None:
-    def run(batch: int, dtype: str) -> dict[str, list[int]]:
-        size = SIZES[dtype]
-        return {"live": [1000 * size, 10 * batch * size + 8 * batch, 7 * batch * size]}
+    def run(batch: int, dtype: str) -> Sample:
+        size = size_of(dtype)
+        live = [1000 * size, 10 * batch * size + 8 * batch, 7 * batch * size]
+        table = analyze(nn.Linear(4, 4), "4", batch=batch, dtype=dtype)
+        return Sample(table, 3, {"live": live, "uneven": [batch * batch], "held": [64 if batch > 1 else 5]})
 
-    need = needs_of(run, 1, scales=True)["live"]
+    scaling, needs = scaled(run, run(1, "float32"), ["float32", "float16"])
+    need = needs["live"]
     assert need.bytes == 4000
     for batch, size in ((1, 4), (83, 4), (84, 4), (71, 2), (72, 2), (10**6, 2)):
         expected = max(1000 * size, 10 * batch * size + 8 * batch)
-        assert max(evaluate(terms, batch, size) for terms in need.terms) == expected
-    assert (0, 0, 0, 7) not in need.terms
-    uneven = needs_of(lambda batch, _: {"live": [batch * batch]}, 1, scales=True)["live"]
-    assert uneven.terms == ()
+        assert need.value(batch, 0 if size == 4 else 1) == expected
+    assert (0, 28) not in need.lines[0]
+    assert needs["uneven"].lines == ()
+    assert needs["uneven"].value(2, 0) is None
+    assert [needs["held"].value(batch, 1) for batch in (1, 2, 9)] == [5, 64, 64]  # batch 1 is another matter
+    assert scaling.dtypes == {"float32": 0, "float16": 1}
 
 
 def test_every_figure_of_every_row(resnet: Path, browser: Any) -> None:

@@ -17,7 +17,7 @@ from vggcost.cost import cost_table
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load import GivenLoss, Loaded, batch_of, filled, folded, load, loss_of, named, to_arguments, with_batch
 from vggcost.load.nested import apart
-from vggcost.records import Arguments, CostTable, RunInfo
+from vggcost.records import Arguments, Convention, CostTable, RunInfo, Trace
 from vggcost.units import described, exact, joined
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 else:
     Inputs = Loss = Any
 
-__all__ = ["DTYPES", "Inputs", "Loss", "Said", "analyze", "loaded_model", "prepared", "run_once"]
+__all__ = ["DTYPES", "Inputs", "Loss", "Said", "Traced", "analyze", "loaded_model", "prepared", "run_once", "traced"]
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 """What a model's floating-point tensors may become."""
@@ -144,9 +144,33 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A run of a model, and for the line "saved for backward" of an inference a training step, or why there is none."""
+
+    trace: Trace
+    convention: Convention
+    training: Trace | None = None
+    untrainable: str = ""
+
+    def table(self) -> CostTable:
+        """Price the run."""
+        return cost_table(self.trace, self.convention, self.training, self.untrainable)
+
+
 @_uncollected()
 def run_once(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) -> CostTable:
     """Do what `analyze` says, with a model that is loaded already, or not."""
+    return traced(model, inputs, said, loaded).table()
+
+
+@_uncollected()
+def traced(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) -> Traced:
+    """Run a model as `analyze` says.
+
+    Raises:
+        VggcostError: as for `analyze`.
+    """
     from vggcost.trace import trace_model
 
     rule = find_convention(said.convention)
@@ -183,7 +207,7 @@ def run_once(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) 
             )
         except TraceError as error:  # the memory section says so
             why_not = str(error)
-    return cost_table(trace, rule, step, why_not)
+    return Traced(trace, rule, step, why_not)
 
 
 def prepared(

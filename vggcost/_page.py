@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from operator import sub
+from pathlib import Path
 from typing import Any
 
 from vggcost import claims
-from vggcost._analyze import Inputs, Said, analyze, loaded_model, prepared, run_once
+from vggcost._analyze import Inputs, Said, analyze, loaded_model, prepared, traced
 from vggcost._memory import simulated
+from vggcost._scaled import Sample, scaled
 from vggcost.claims import Finding
 from vggcost.cost.memory import gradient_bytes, timeline
 from vggcost.cost.step import MemoryReport
 from vggcost.errors import ModelError, VggcostError
-from vggcost.load import Loaded, loss_of
-from vggcost.records import CostTable, Step, Trace
+from vggcost.load import JsonText, Loaded, loss_of
+from vggcost.records import Arguments, CostTable, RunInfo, Step, Trace
+from vggcost.report.dtypes import offered, why_not_offered
 from vggcost.report.memory import where
 from vggcost.report.model_page import Beside
-from vggcost.report.needs import Need, needs_of
-from vggcost.report.scaling import Scaling, scaling
+from vggcost.report.needs import Need
+from vggcost.report.scaling import Scaling
 
-__all__ = ["analyze_scaled", "page_of"]
+__all__ = ["page_of"]
 
 
 def page_of(model: Any, inputs: Inputs, said: Said) -> tuple[CostTable, Beside]:
@@ -35,57 +39,109 @@ def page_of(model: Any, inputs: Inputs, said: Said) -> tuple[CostTable, Beside]:
         VggcostError: as for `analyze`; what else the page shows is left out where it cannot be had.
     """
     said = replace(said, loss=loss_of(said.loss))  # found once
-    loaded = None if said.fuse else loaded_model(model, said.options)
-    table, found = analyze_scaled(model, inputs, said, loaded)
-    step = _step(model, inputs, said, loaded) if table.run.device == "meta" else None
-    needs = (
-        _needs(model, inputs, said, loaded, trains=step is not None, scales=not found.reason)
-        if table.run.device == "meta"
-        else {}
-    )
-    return table, Beside(found, _findings(table, said), step, where(step) if step is not None else "", needs)
+    asked = _Asked(model, inputs, said, None if said.fuse else loaded_model(model, said.options))
+    run = traced(model, inputs, said, asked.loaded)
+    table = run.table()
+    step = asked.step() if table.run.device == "meta" else None
+    trained = _trained(step.timeline.total, step.totals.gradient_bytes) if step is not None else {}
+    first = Sample(table, len(run.trace.ops), asked.alive(run.trace, said) | trained)
+    scaling, needs = _follows(asked, first, step is not None)
+    return table, Beside(scaling, _findings(table, said), step, where(step) if step is not None else "", needs)
 
 
-def _needs(
-    model: Any, inputs: Inputs, said: Said, loaded: Loaded | None, *, trains: bool, scales: bool
-) -> dict[str, Need]:
-    """Find the most that is alive at once in a run and, if it trains, in a training step."""
-    from vggcost.trace import trace_model
-    from vggcost.trace.step import trace_step
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a page was asked for, with the model loaded once."""
 
-    def alive(mode: str, batch: int, dtype: str) -> Trace:
-        found, run, arguments = prepared(model, inputs, batch, mode, (), said.options, fuse=said.fuse, loaded=loaded)
-        assume = {**found.assume, **said.assume}
-        if mode == "inference":
-            return trace_model(found.model, run, arguments=arguments, assume=assume, dtype=dtype)
-        step = Step("none", dtype=dtype)
-        return trace_step(found.model, run, step, criterion=loss_of(said.loss), arguments=arguments, assume=assume)
+    model: Any
+    inputs: Inputs
+    said: Said
+    loaded: Loaded | None
 
-    def lives(batch: int, dtype: str) -> dict[str, Sequence[int]]:
-        dtype = dtype if scales else said.dtype
-        line = timeline(alive("inference", batch, dtype))
+    def sample(self, batch: int, dtype: str, trains: bool) -> Sample:
+        """Run the model for a batch and a dtype, on meta; an empty dtype leaves its tensors as they are."""
+        said = replace(self.said, batch=batch, dtype=dtype, fallback="")
+        run = traced(self.model, self.inputs, said, self.loaded)
+        known = self.alive(run.trace, said) | (self.trained(said) if trains else {})
+        return Sample(run.table(), len(run.trace.ops), known)
+
+    def alive(self, trace: Trace, said: Said) -> dict[str, Sequence[int]]:
+        """Say what is alive during the ops of an inference; nothing where the model does not run so."""
+        if trace.run.device != "meta":
+            return {}
+        try:
+            if said.mode != "inference":
+                inference = replace(said, mode="inference", saved=False)
+                trace = traced(self.model, self.inputs, inference, self.loaded).trace
+        except VggcostError:
+            return {}
+        line = timeline(trace)
         held = tuple(map(sum, zip(line.bytes["param"], line.bytes["buffer"], strict=True)))
-        known: dict[str, Sequence[int]] = {"held": held, "live": [a - b for a, b in zip(line.total, held, strict=True)]}
-        if trains:
-            trace = alive("training", batch, dtype)
-            known |= {"peak": timeline(trace).total, "states": (2 * gradient_bytes(trace),)}
-        return known
+        return {"held": held, "live": tuple(map(sub, line.total, held))}
 
-    try:
-        return needs_of(lives, said.batch, scales=scales)
-    except VggcostError:  # the table says why it does not run so
-        return {}
+    def trained(self, said: Said) -> dict[str, Sequence[int]]:
+        """Say what is alive during the ops of a training step; nothing where the model cannot be trained."""
+        from vggcost.trace.step import trace_step
 
+        try:
+            loaded, run, arguments = self._prepared(said)
+            assume = {**loaded.assume, **said.assume}
+            kept, loss = Step("none", dtype=said.dtype), loss_of(said.loss)
+            step = trace_step(loaded.model, run, kept, criterion=loss, arguments=arguments, assume=assume)
+        except VggcostError:
+            return {}
+        return _trained(timeline(step).total, gradient_bytes(step))
 
-def _step(model: Any, inputs: Inputs, said: Said, loaded: Loaded | None) -> MemoryReport | None:
-    try:
-        loaded, run, arguments = prepared(
-            model, inputs, said.batch, "training", (), said.options, fuse=said.fuse, loaded=loaded
+    def _prepared(self, said: Said) -> tuple[Loaded, RunInfo, Arguments]:
+        return prepared(
+            self.model, self.inputs, said.batch, "training", (), said.options, fuse=said.fuse, loaded=self.loaded
         )
-        assume = {**loaded.assume, **said.assume}
-        return simulated(loaded, run, Step("none", dtype=said.dtype), arguments, assume, loss_of(said.loss))
-    except VggcostError:  # the memory section says why it cannot be trained
-        return None
+
+    def step(self) -> MemoryReport | None:
+        """Simulate a training step; None: the memory section says why it cannot be trained."""
+        said = self.said
+        try:
+            loaded, run, arguments = self._prepared(said)
+            assume = {**loaded.assume, **said.assume}
+            return simulated(loaded, run, Step("none", dtype=said.dtype), arguments, assume, loss_of(said.loss))
+        except VggcostError:
+            return None
+
+
+def _trained(total: Sequence[int], gradients: int) -> dict[str, Sequence[int]]:
+    return {"peak": total, "states": (2 * gradients,)}
+
+
+def _follows(asked: _Asked, first: Sample, trains: bool) -> tuple[Scaling, dict[str, Need]]:
+    """Find how the figures follow the batch and the dtype."""
+    run, said = first.table.run, asked.said
+    if why := _once(first.table, said):
+        needs = {name: Need(max(series)) for name, series in first.lives.items() if series}
+        return Scaling.unknown(why, run.batch), needs
+    own, *_ = dtypes = offered(run)
+    scaling, needs = scaled(
+        lambda batch, dtype: asked.sample(batch, said.dtype if dtype == own else dtype, trains),
+        first,
+        dtypes,
+        _fixed(asked.inputs),
+    )
+    return replace(scaling, no_dtype=why_not_offered(run) or scaling.no_dtype), needs
+
+
+def _once(table: CostTable, said: Said) -> str:
+    """Say why a model is run only once."""
+    if table.run.device != "meta":
+        return "it was run on real tensors"
+    if table.coverage.assumed:
+        return "sizes of it depend on data"
+    return "it was fused" if said.fuse else ""
+
+
+def _fixed(inputs: Any) -> str:
+    """Say why a model is run for one batch only."""
+    texts = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+    asked = inputs is None or all(isinstance(text, (str, Path, JsonText)) for text in texts)
+    return "" if asked else "its inputs were given with their batch"
 
 
 def _findings(table: CostTable, said: Said) -> tuple[Finding, ...]:
@@ -97,52 +153,3 @@ def _findings(table: CostTable, said: Said) -> tuple[Finding, ...]:
     except ModelError:
         return ()
     return tuple(claims.check(about, analyze))
-
-
-def analyze_scaled(model: Any, inputs: Inputs, said: Said, loaded: Loaded | None = None) -> tuple[CostTable, Scaling]:
-    """Analyze a model, and run it for other batches and dtypes as well.
-
-    Args:
-        model: as for `analyze`.
-        inputs: as for `analyze`.
-        said: the other arguments of `analyze`.
-        loaded: the model, if it is loaded already.
-
-    Raises:
-        VggcostError: as for `analyze`, of the first run alone; the others only make that the scaling is not known.
-
-    Example:
-        Of VGG-16 every figure of a layer follows the rule of its column; two lines of the memory section do not.
-
-        >>> analyze_scaled("vgg16", None, Said())[1].reason
-        ''
-    """
-    table = run_once(model, inputs, said, loaded)
-    if why := _fixed(table, inputs, said):
-        return table, Scaling.unknown(why)
-
-    def run(batch: int, dtype: str) -> CostTable:
-        if (batch, dtype) == (table.run.batch, "float32"):
-            return table
-        return run_once(model, inputs, replace(said, batch=batch, dtype=dtype), loaded)
-
-    try:
-        return table, scaling(run, table.run.batch)
-    except VggcostError as error:
-        return table, Scaling.unknown(f"it does not run for other batches or dtypes: {error}")
-
-
-def _fixed(table: CostTable, inputs: Inputs, said: Said) -> str:
-    """Say why a model is run only once."""
-    if said.dtype not in ("", "float32"):
-        return f"it was run in {said.dtype}; a run in float32 tells"
-    if said.fallback and table.run.device != "meta":
-        return "it was run on real tensors"
-    if table.coverage.assumed:
-        return "sizes of it depend on data"
-    if said.fuse:
-        return "it was fused"
-    texts = (inputs,) if isinstance(inputs, str) else inputs
-    if texts is not None and not (isinstance(texts, (tuple, list)) and all(isinstance(text, str) for text in texts)):
-        return "its inputs were given with their batch"
-    return ""

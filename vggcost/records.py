@@ -185,6 +185,8 @@ class RunInfo:
         note: what else a reader of the figures must know, in a sentence.
         device: `meta`, or `cpu` for a run on real tensors.
         versions: of python, torch and vggcost.
+        param_dtypes: those of the parameters, that of most bytes first; empty: not known, or no parameters.
+        buffer_dtypes: those of the buffers, likewise.
     """
 
     model: str
@@ -199,6 +201,8 @@ class RunInfo:
     note: str = ""
     device: str = "meta"
     versions: tuple[tuple[str, str], ...] = ()
+    param_dtypes: tuple[str, ...] = ()
+    buffer_dtypes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,8 @@ def _read(data: Mapping[str, Any]) -> CostTable:
     run["inputs"] = tuple(InputRecord(str(i["name"]), _ints(i["shape"]), str(i["dtype"])) for i in run["inputs"])
     run["aliases"] = tuple(run["aliases"])
     run["versions"] = _pairs(run["versions"])
+    for key in ("param_dtypes", "buffer_dtypes"):  # which came after the first tables
+        run[key] = tuple(map(str, run.get(key, ())))
     convention = dict(data["convention"])
     for key in ("prices", "layer_prices", "function_prices"):
         convention[key] = _pairs(convention.get(key, {}))  # function_prices came after the first tables

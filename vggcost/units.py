@@ -91,9 +91,22 @@ def told_apart(*values: int) -> list[str]:
 def _scaled(value: int, units: tuple[tuple[int, str], ...], suffix: str, digits: int = 2) -> str:
     for factor, prefix in units:
         step = 1024 if prefix.endswith("iB") else 1000
-        if round(abs(value) * step / factor, 2) >= step:  # the smaller unit would print 1000.00
-            return f"{value / factor:.{digits}f} {prefix}{suffix}"
+        if _rounded(100 * step * abs(value), factor) >= 100 * step:  # the smaller unit would print 1000.00
+            parts = 10**digits
+            rounded = _rounded(parts * abs(value), factor)
+            return f"{'-' * (value < 0)}{rounded // parts}.{rounded % parts:0{digits}} {prefix}{suffix}"
     return f"{value} {suffix}".rstrip()
+
+
+def _rounded(value: int, factor: int) -> int:
+    """Divide whole numbers and round to the nearest, halves to the even one, as the pages' script does.
+
+    Example:
+        >>> _rounded(101_500_000, 10**6), _rounded(100_500_000, 10**6)
+        (102, 100)
+    """
+    quotient, rest = divmod(value, factor)
+    return quotient + (2 * rest > factor or (2 * rest == factor and quotient % 2))
 
 
 UNITS = {prefix: factor for factor, prefix in (*_COUNT_UNITS, *_BYTE_UNITS)}
@@ -160,8 +173,8 @@ def percent(part: int, whole: int) -> str:
     """
     if not part or not whole:
         return "0%"
-    text = f"{100 * part / whole:.1f}%"
-    return "<0.1%" if text == "0.0%" else text
+    tenths = _rounded(1000 * part, whole)
+    return f"{tenths // 10}.{tenths % 10}%" if tenths else "<0.1%"
 
 
 def shape(sizes: Iterable[int]) -> str:

@@ -11,44 +11,47 @@ export function read(text) {
     return { index, path, call, shape, extent, kind: data.kinds[kind], attributes: made, base, values: base };
   });
   data.column = Object.fromEntries(data.columns.map((column, at) => [column.name, at]));
-  data.inputs = data.inputs.map(BigInt);
-  for (const need of Object.values(data.needs)) [need.value, need.terms] = [BigInt(need.value), need.terms.map((each) => each.map(BigInt))];
-  for (const line of data.memory) line.base = line.base.map((value) => (value === null ? null : BigInt(value)));
-  if (data.scaling) data.scaling.terms = data.scaling.terms.map(([place, row, at, ...terms]) => [place, row, at, terms.map(BigInt)]);
+  for (const need of Object.values(data.needs)) {
+    need.value = BigInt(need.value);
+    need.lines = need.lines.map((lines) => lines.map((line) => line.map(BigInt)));
+    need.first = need.first.map(big);
+  }
+  for (const line of data.memory) line.base = line.base.map(big);
+  for (const name of ["lines", "first"]) data[name] = data[name].map(([place, row, at, ...values]) => [place, row, at, values.map(big)]);
+  data.sizes = data.sizes.map(BigInt);
+  data.batch = BigInt(data.batch);
   return data;
 }
 
-/** p + q·N + s·(r + t·N) */
-export function evaluated([p, q, r, t], batch, size) {
-  return p + q * batch + size * (r + t * batch);
+function big(value) {
+  return value === null ? null : BigInt(value);
 }
 
 function ruled(value, kind, now, then) {
   if (kind === KIND.none) return value;
-  if (kind === KIND.batch) return (value / then.batch) * now.batch;
-  if (kind === KIND.size) return (value / then.size) * now.size;
-  return (value / (then.batch * then.size)) * now.batch * now.size;
+  if (kind === KIND.batch) return (value * now.batch) / then.batch;
+  if (kind === KIND.size) return (value * now.size) / then.size;
+  return (value * now.batch * now.size) / (then.batch * then.size);
 }
 
-/** Give every row, the totals and the memory lines their values for a batch and bytes an element. */
-export function recompute(data, batch, size) {
-  data.now = { batch: BigInt(batch), size: BigInt(size) };
-  if (data.scaling) {
-    const { now } = data;
-    const then = { batch: BigInt(data.scaling.batch), size: BigInt(data.scaling.size) };
-    for (const row of data.rows) {
-      row.values = row.base.map((value, at) => (value ? ruled(value, data.columns[at].follows, now, then) : value));
-    }
-    for (const line of data.memory) {
-      line.values = line.base.map((value, at) => (value === null ? null : ruled(value, at ? KIND.both : KIND.batch, now, then)));
-    }
-    data.inputBytes = ruled(data.inputs[0], KIND.both, now, then) + ruled(data.inputs[1], KIND.batch, now, then);
-    for (const [place, row, at, terms] of data.scaling.terms) {
-      (place ? data.memory : data.rows)[row].values[at] = evaluated(terms, now.batch, now.size);
-    }
-  } else {
-    for (const line of data.memory) line.values = line.base;
-    data.inputBytes = data.inputs[0] + data.inputs[1];
+/** Give every row, the totals, the memory lines and what goes in their values for a batch and a dtype. */
+export function recompute(data, batch, dtype) {
+  const [, variant, params] = data.dtypes.find(([name]) => name === dtype);
+  const now = { batch: BigInt(batch), size: data.sizes[variant], variant, dtype, params };
+  const then = { batch: data.batch, size: data.sizes[0] };
+  data.now = now;
+  for (const row of data.rows) {
+    row.values = row.base.map((value, at) => (value ? ruled(value, data.columns[at].follows, now, then) : value));
+  }
+  for (const line of data.memory) {
+    line.values = line.base.map((value, at) => (value === null ? null : ruled(value, at ? KIND.both : KIND.batch, now, then)));
+  }
+  const places = [data.rows.map((row) => row.values), data.memory.map((line) => line.values), data.rows.map((row) => row.shape), data.goes.map((each) => each.sizes)];
+  for (const [place, row, at, parts] of data.lines) places[place][row][at] = parts[2 * variant] + parts[2 * variant + 1] * now.batch;
+  if (now.batch === 1n) for (const [place, row, at, values] of data.first) places[place][row][at] = values[variant];
+  for (const each of data.goes) {
+    each.elements = each.sizes.reduce((product, size) => product * BigInt(size), 1n);
+    each.bytes = each.elements * BigInt(each.size ?? now.size);
   }
   data.totals = data.columns.map((_, at) => {
     let total = 0n;
@@ -56,6 +59,10 @@ export function recompute(data, batch, size) {
     return total;
   });
 }
+
+/** The dtype of what goes in, and its sizes without the batch. */
+export const kindOf = ({ size, kind }, now) => (size ? kind : now.dtype);
+export const single = ({ sizes, item }, batch) => (!item && BigInt(sizes[0] ?? 0) === batch ? sizes.slice(1) : sizes);
 
 /** The rows as a tree of the model's modules. A container's values are the sums of what is in it. */
 export function treeOf(data) {

@@ -26,7 +26,7 @@ export function showDetail(data, row, working, unit) {
   for (const [title, text] of extents) figures.push(make("dt", {}, title), make("dd", {}, `${text} px`));
   find(".what", panel).textContent = [row.kind, `output ${shapeText(row.shape)}`, row.attributes].filter(Boolean).join(" · ");
   const lines = working.map((line) => make("p", {}, make("code", {}, line)));
-  if (lines.length && data.now.batch !== BigInt(data.batch)) lines.push(make("p", { class: "stamp" }, `The arithmetic is that of batch ${data.batch}.`));
+  if (lines.length && data.now.batch !== data.batch) lines.push(make("p", { class: "stamp" }, `The arithmetic is that of batch ${data.batch}.`));
   find("dl", panel).replaceChildren(...figures);
   find(".work", panel).replaceChildren(...lines);
   document.documentElement.style.scrollPaddingBottom = `${panel.offsetHeight + 8}px`;

@@ -12,13 +12,12 @@ import { LayerTable } from "./table.js";
 import { markTimeline } from "./timeline.js";
 
 const BATCH = /^[1-9]\d{0,8}$/;
-const SIZES = { float32: 4, float16: 2, bfloat16: 2 };
 
 function main() {
   const data = read(find("#data").textContent);
   data.byName = Object.fromEntries(data.columns.map((column) => [column.name, column]));
   for (const [at, title] of data.extents.entries()) data.byName[title.replace(" ", "_")] = { name: title.replace(" ", "_"), title, extent: at };
-  const written = { n: String(data.batch), dtype: data.dtype };
+  const written = { n: String(data.batch), dtype: data.dtypes[0][0] };
   start({
     layer: "", num: "exact", unit: "mac", bytes: "MiB", ...written, sort: "", q: "", view: "tree",
     cols: data.shown.join(","), cost: "macs", theme: "",
@@ -36,15 +35,17 @@ function main() {
   const selected = () => data.rows.find((row) => idOf(row) === state.layer);
 
   function valid() {
-    const n = BATCH.test(state.n) ? state.n : written.n;
-    return data.scaling ? [n, SIZES[state.dtype] ? state.dtype : written.dtype] : [written.n, written.dtype];
+    const known = data.dtypes.some(([name]) => name === state.dtype);
+    return [taken(state.n) ? state.n : written.n, known ? state.dtype : written.dtype];
   }
+
+  const taken = (n) => BATCH.test(n) && n >= data.least && n <= data.most;
 
   /** Say what is wrong with a batch, if anything is. */
   function check(control, value = control.value) {
-    const right = BATCH.test(value);
+    const right = control.disabled || taken(value);
     control.setAttribute("aria-invalid", String(!right));
-    find("#wrong").textContent = right ? "" : `batch: a whole number from 1 to 999,999,999; still showing batch ${exact(BigInt(valid()[0]))}`;
+    find("#wrong").textContent = right ? "" : `batch: a whole number from ${exact(data.least)} to ${exact(data.most)}; still showing batch ${exact(valid()[0])}`;
     return right;
   }
 
@@ -52,12 +53,13 @@ function main() {
     const all_ = changed === undefined;
     const has = (...names) => all_ || names.some((name) => changed.has(name));
     const [n, dtype] = valid();
-    if (has("n", "dtype")) recompute(data, n, SIZES[dtype] ?? 4);
+    if (has("n", "dtype")) recompute(data, n, dtype);
     if (has("theme")) wear();
     if (has("bytes")) markTimeline(state.bytes);
     if (has("n", "dtype", "unit", "bytes", "num")) {
-      totals(data, n, dtype, written);
-      writeFigures(data, n, dtype, SIZES[dtype] ?? 4, state.bytes);
+      const changed = n !== written.n || dtype !== written.dtype;
+      totals(data, changed);
+      writeFigures(data, state.bytes, changed);
       bars.show(work(), state.bytes);
     }
     if (has("cost", "n", "dtype", "bytes", "unit")) drawing.colour(costName(), state.bytes);
@@ -149,20 +151,22 @@ function workingOf(data) {
 }
 
 /** The four totals and the memory table. */
-function totals(data, n, dtype, written) {
+function totals(data, changed) {
+  const { batch, dtype, params } = data.now;
+  const after = dtype && `, ${dtype}`;
   const at = (name) => data.totals[data.column[name]];
   const work = state.unit === "flop" ? ["flops", "FLOPs"] : ["macs", "MACs"];
-  const inputs = n === "1" ? "one input" : `a batch of ${exact(BigInt(n))}`;
+  const inputs = batch === 1n ? "one input" : `a batch of ${exact(batch)}`;
   const size = (value) => bytes(value, state.bytes);
   const line = (key) => data.memory.find((each) => each.key === key)?.values ?? [null, null];
   const elements = line("outputs")[0] === null ? "" : `${exact(line("outputs")[0])} distinct outputs; `;
   const cards = {
-    params: [count(at("params")), `${exact(at("params"))}; ${size(at("param_bytes"))} in ${dtype}`],
+    params: [count(at("params")), `${exact(at("params"))}; ${size(at("param_bytes"))}${params && ` in ${params}`}`],
     work: [count(at(work[0]), work[1]), `${exact(at(work[0]))} ${work[1]} forward for ${inputs}`],
-    activations: [size(at("activation_bytes")), `${elements}${inputs}, ${dtype}`],
+    activations: [size(at("activation_bytes")), `${elements}${inputs}${after}`],
   };
   const saved = line("saved")[1];
-  if (saved !== null) cards.saved = [size(saved), `${exact(saved)} bytes; ${inputs}, ${dtype}`];
+  cards.saved = saved === null ? ["unknown", `${inputs}${after}`] : [size(saved), `${exact(saved)} bytes; ${inputs}${after}`];
   for (const [name, [big, small]] of Object.entries(cards)) {
     const card = find(`[data-card=${name}]`);
     if (!card) continue;
@@ -172,23 +176,21 @@ function totals(data, n, dtype, written) {
   for (const row of all("tr[data-memory]")) {
     const found = data.memory[Number(row.dataset.memory)];
     const values = found.parts ? summed(data, found.parts) : found.values;
-    if (values[1] === null) continue;
-    row.cells[1].textContent = values[0] === null ? "" : exact(values[0]);
-    row.cells[2].textContent = `${exact(values[1])} = ${size(values[1])}`;
+    const [elements, whole] = values[1] === null ? ["unknown", "unknown"] : [values[0] === null ? "" : exact(values[0]), size(values[1])];
+    row.cells[1].textContent = elements;
+    row.cells[2].textContent = whole.endsWith(" B") || values[1] === null ? whole : `${exact(values[1])} = ${whole}`;
   }
-  const now = n === written.n && dtype === written.dtype ? "" : `Recomputed for ${inputs} in ${dtype}.`;
-  find("#recomputed").textContent = now;
-  for (const stamp of all("[data-stamp]")) stamp.hidden = !now;
+  find("#recomputed").textContent = changed ? `Recomputed for ${inputs}${dtype && ` in ${dtype}`}.` : "";
 }
 
 /** Add up columns' totals, in bytes, and memory lines. */
 function summed(data, parts) {
-  const sum = parts.reduce((total, part) => {
-    if (typeof part === "number") return total + (data.memory[part].values[1] ?? 0n);
-    if (part === "input") return total + data.inputBytes;
-    return total + data.totals[data.column[part]];
-  }, 0n);
-  return [null, sum];
+  const values = parts.map((part) => {
+    if (typeof part === "number") return data.memory[part].values[1];
+    if (part === "input") return data.goes.reduce((total, each) => total + each.bytes, 0n);
+    return data.totals[data.column[part]];
+  });
+  return [null, values.includes(null) ? null : values.reduce((total, value) => total + value, 0n)];
 }
 
 main();

@@ -2,14 +2,14 @@
 import { all, find, make } from "./dom.js";
 import { bytes, count, exact, percent } from "./numbers.js";
 import { set, state } from "./state.js";
-import { idOf, sum } from "./costs.js";
+import { idOf, kindOf, single, sum } from "./costs.js";
 
 const WINDOW = 300; // more rows than this are drawn only while they are seen
 const AROUND = 12;
 
 export function shapeText(shape) {
   const sizes = shape.length > 1 ? shape.slice(1) : shape;
-  return sizes.map((size) => exact(size)).join("×");
+  return sizes.join("×");
 }
 
 /** A figure in the unit that the reader chose. */
@@ -172,17 +172,12 @@ export class LayerTable {
 
   /** A row of what goes in, with the columns of choice, for the present batch and dtype. */
   inputRow(row, goes) {
-    const known = { ...row.dataset };
-    if (goes) {
-      const { batch, size } = this.data.now;
-      const each = goes.sizes.reduce((product, part) => product * BigInt(part), goes.batched ? batch : 1n);
-      const [elements, held] = ["activations", "activation_bytes"].map((name) => BigInt(known[name].replaceAll(",", "")));
-      known.activations = exact(each);
-      known.activation_bytes = exact(goes.floating ? each * size : (each * held) / elements);
-    }
-    const cells = [...row.cells].slice(0, 3).map((cell) => cell.cloneNode(true));
-    cells.push(...this.columns().map((column) => make("td", { class: "n" }, known[column.name] ?? "")));
-    return make("tr", { class: "input" }, ...cells);
+    const { now } = this.data;
+    const known = { ...row.dataset, activations: exact(goes.elements), activation_bytes: exact(goes.bytes) };
+    const sizes = single(goes, now.batch);
+    const shape = (sizes.length ? sizes : goes.sizes).join("×");
+    const cells = this.columns().map((column) => make("td", { class: "n" }, known[column.name] ?? ""));
+    return make("tr", { class: "input" }, row.cells[0].cloneNode(true), make("td", {}, kindOf(goes, now)), make("td", {}, shape), ...cells);
   }
 
   row(node, at) {

@@ -97,6 +97,7 @@ class _Canvas:
     height: float
     title: str
     note: str
+    whole: str
     shades: tuple[str, ...]
     boxes: tuple[_Box, ...]
 
@@ -134,10 +135,10 @@ def _canvas(table: CostTable, cost: str) -> _Canvas:
     lowest = max(box.below[1] + 10 + 5.2 * len(box.label) for box in boxes)
     note = (
         f"A volume is as high as its map (the highest {exact(max(v.height for v in (start, *found)))}) and as wide as the "
-        f"root of its channels; the stronger the colour, the more {heading}. Percentages are shares of {human(total)}."
+        f"root of its channels; the stronger the colour, the more {heading}"
     )
     right = x + 0.5 * _SLANT * _HIGH + 30
-    return _Canvas(right, lowest, f"{table.run.title}, drawn to scale", note, shades, tuple(boxes))
+    return _Canvas(right, lowest, f"{table.run.title}, drawn to scale", note, human(total), shades, tuple(boxes))
 
 
 def _labelled(boxes: Sequence[_Box]) -> list[_Box]:
@@ -183,7 +184,7 @@ def drawing(table: CostTable, cost: str = "macs", *, links: bool = True) -> str:
         f'<svg class="drawing" xmlns="http://www.w3.org/2000/svg" {size} role="{"group" if links else "img"}" '
         f'aria-label="{escape(canvas.title)}" font-family="system-ui, sans-serif" font-size="11">',
         f"<title>{escape(canvas.title)}</title>",
-        f"<desc>{escape(canvas.note)}</desc>",
+        f"<desc>{escape(canvas.note)}{'' if links else f'. Percentages are shares of {canvas.whole}'}.</desc>",
     ]
     for box in canvas.boxes:
         lines += _svg(box, canvas.shades, links and bool(box.rows))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from vggcost.units import exact, human_bytes, human_count, percent
+from vggcost.units import exact, human_bytes, human_count
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -20,11 +20,10 @@ class Figure:
     """A whole number and how it is written.
 
     Attributes:
-        name: what it is, as `templates/js/figures.js` finds it: a column's total (`macs`), a row's value (`r3.macs`),
-            the bytes of a line of the memory section (`m0`, `m2-m0`), a need (`peak`), or the number itself.
-        form: `exact`, `count`, `bytes`, `share`, or the unit of a count, such as `MACs`.
+        name: what it is, as `templates/js/figures.js` finds it: a column's total (`macs`), the bytes of a line of the
+            memory section (`m0`, `m2-m0`), a need (`peak`), or the number itself.
+        form: `exact`, `count`, `bytes`, or the unit of a count, such as `MACs`.
         value: the number as it was run.
-        whole: of which a `share` is written.
 
     Example:
         >>> str(Figure("macs", "MACs", 15470264320))
@@ -36,13 +35,10 @@ class Figure:
     name: str
     form: str
     value: int
-    whole: int = 0
 
     def __str__(self) -> str:
         if self.form == "exact":
             return exact(self.value)
-        if self.form == "share":
-            return percent(self.value, self.whole)
         if self.form == "bytes":
             return human_bytes(self.value)
         return human_count(self.value, "" if self.form == "count" else self.form)

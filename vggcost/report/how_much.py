@@ -11,13 +11,12 @@ from markupsafe import Markup
 
 from vggcost.claims import Finding
 from vggcost.records import CostTable
+from vggcost.report.dtypes import size_of
 from vggcost.report.figure import Figure, marked
 from vggcost.report.needs import Need
-from vggcost.report.scaling import SIZES
-from vggcost.report.view import BYTES
 from vggcost.units import exact, human_bytes
 
-__all__ = ["KEYS", "between", "dtype_of", "input_bytes", "memory_lines", "need_sentences"]
+__all__ = ["KEYS", "between", "memory_lines", "need_sentences"]
 
 KEYS = {"distinct output storages": "outputs", "saved for backward": "saved"}
 """Lines of the memory section that the four figures above are made of."""
@@ -26,8 +25,8 @@ _NOTED = ("Conv2d", "MaxPool2d", "Linear")
 """Kinds of layers whose outputs course notes add up."""
 
 
-def need_sentences(needs: Mapping[str, Need]) -> Iterator[tuple[str, Markup, bool]]:
-    """How much memory a run and a training step need: a name, a sentence, and whether it follows batch and dtype."""
+def need_sentences(needs: Mapping[str, Need]) -> Iterator[tuple[str, Markup, str]]:
+    """How much memory a run and a training step need: a name, a sentence, and the needs that it names."""
     for name, parts in (
         ("Inference", ["weights ", "held", " + the most that is alive at once besides ", "live", " = ", "whole", "."]),
         (
@@ -35,16 +34,12 @@ def need_sentences(needs: Mapping[str, Need]) -> Iterator[tuple[str, Markup, boo
             ["peak ", "peak", " without an optimizer; Adam would keep two states a parameter, ", "states", " more."],
         ),
     ):
-        known = [needs[part] for part in parts if part in needs]
+        known = [part for part in parts if part in needs]
         if not known:
             continue
-        follows = all(need.terms for need in known)
-        values = {key: need.bytes for key, need in needs.items()} | {"whole": sum(need.bytes for need in known)}
-        written = (
-            Figure(part if follows else str(values[part]), "bytes", values[part]) if part in values else part
-            for part in parts
-        )
-        yield name, marked(written), follows
+        values = {key: need.bytes for key, need in needs.items()} | {"whole": sum(needs[key].bytes for key in known)}
+        written = (Figure(part, "bytes", values[part]) if part in values else part for part in parts)
+        yield name, marked(written), " ".join(known)
 
 
 def between(table: CostTable, findings: Sequence[Finding]) -> list[str | Figure]:
@@ -98,18 +93,15 @@ def _position(table: CostTable, key: str) -> int | None:
     return keys.index(key) if key in keys else None
 
 
-def _with_image(table: CostTable) -> str:
+def _with_input(table: CostTable) -> str:
     """Say what notes that list the image as a layer leave out, so that their sum is a little lower."""
+    if not table.totals.conv_activations:
+        return "with what goes in as the first layer"
     others = {layer.kind for layer in table.layers if layer.activation_bytes and layer.kind not in _NOTED}
     less = f"; such notes leave {_listed(sorted(others))} out" if 0 < len(others) <= 3 else ""
     if len(others) > 3:
         less = "; such notes add up convolutions, pools and linear layers alone"
     return f"with the image as the first layer, as some notes list it{less}"
-
-
-def dtype_of(table: CostTable) -> str:
-    """The floating-point dtype of what goes in; float32 for token ids."""
-    return next((i.dtype for i in table.run.inputs if i.dtype in SIZES), "float32")
 
 
 def memory_lines(table: CostTable) -> list[dict[str, Any]]:
@@ -124,11 +116,11 @@ def memory_lines(table: CostTable) -> list[dict[str, Any]]:
     ]
     at = {line.definition.partition(" (")[0]: number for number, line in enumerate(table.memory)}
     held = table.totals.param_bytes
-    inputs = sum(input_bytes(table))
+    inputs = sum(prod(record.shape) * size_of(record.dtype) for record in table.run.inputs)
     outputs, saved = at.get("distinct output storages"), at.get("saved for backward")
     sums: list[tuple[str, list[str | int], int | None, str]] = []
     if outputs is not None:
-        sums.append(("the same and the input", [outputs, "input"], inputs, _with_image(table)))
+        sums.append(("the same and the input", [outputs, "input"], inputs, _with_input(table)))
     sums.append(("parameters", ["param_bytes"], held, "in their own dtype"))
     if saved is not None and lines[saved]["base"][1] is not None and table.totals.trainable == table.totals.params:
         note = "as if all lived at once; gradients come while what was saved goes, so that the peak is a little lower"
@@ -145,12 +137,6 @@ def memory_lines(table: CostTable) -> list[dict[str, Any]]:
     for number, line in enumerate([*lines, *found]):
         line["at"] = number
     return [*lines[:after], *found[:1], *lines[after:], *found[1:]] if outputs is not None else [*lines, *found]
-
-
-def input_bytes(table: CostTable) -> tuple[int, int]:
-    """Bytes of what goes in: of floating-point tensors, which follow the dtype, and of others."""
-    sizes = [(prod(record.shape) * BYTES.get(record.dtype, 1), record.dtype in SIZES) for record in table.run.inputs]
-    return sum(size for size, floating in sizes if floating), sum(size for size, floating in sizes if not floating)
 
 
 def _cells(definition: str, elements: int | None, nbytes: int | None, note: str) -> tuple[str, str, str, str]:

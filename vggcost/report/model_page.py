@@ -15,18 +15,19 @@ from vggcost.records import CostTable, LayerCost
 from vggcost.report.bars import bars
 from vggcost.report.document import context
 from vggcost.report.drawing import COSTS, drawing
+from vggcost.report.dtypes import as_run, floating, listed, size_of
 from vggcost.report.figure import Figure, marked
+from vggcost.report.following import following
 from vggcost.report.growth import growth
-from vggcost.report.how_much import KEYS, between, dtype_of, input_bytes, memory_lines, need_sentences
+from vggcost.report.how_much import KEYS, between, memory_lines, need_sentences
 from vggcost.report.needs import Need
-from vggcost.report.scaling import COLUMNS, SAVED, SIZES, Scaling, columns_of
+from vggcost.report.scaling import COLUMNS, SAVED, Scaling, columns_of
 from vggcost.report.script import json_text, safe_number
 from vggcost.report.timeline import timeline_svg
 from vggcost.report.view import (
     cell,
     columns,
     extent,
-    finding_parts,
     fold,
     headline_parts,
     input_cells,
@@ -105,7 +106,6 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
         )
     lines = memory_lines(table)
     left_out = len(layers) - len(rows)
-    scales = not beside.scaling.reason
     return context(table, depth) | {
         "cards": _cards(table),
         "drawing": Markup(drawing(table)),
@@ -114,9 +114,8 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
         "shown_total": human_count(table.totals.macs),
         "bars": Markup(bars(table, depth)),
         "headline": marked(headline_parts(table)),
-        "findings": [marked(parts) for parts in finding_parts(table)],
         "what": what_goes_in(table),
-        "written": f"batch {exact(table.run.batch)}, {dtype_of(table)}",
+        "written": as_run(table.run),
         "totals": _totals(table),
         "needs": list(need_sentences(beside.needs)),
         "between": marked(between(table, beside.findings)),
@@ -128,9 +127,10 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
         "left_out": f"{exact(left_out)} more rows are shown by the page's script." if left_out else "",
         "memory": [(line["at"], *line["cells"]) for line in lines],
         "choices": _columns(table),
-        "scales": scales,
-        "fixed": beside.scaling.reason,
-        "dtypes": list(SIZES) if scales else [dtype_of(table)],
+        "batches": beside.scaling.most > beside.scaling.least,
+        "fixed": _fixed(beside.scaling),
+        "moving": any(place == "shape" for place, *_ in beside.scaling.lines),
+        "dtypes": list(beside.scaling.dtypes) or [listed(table.run)],
         "claims": [
             (f.claim.quantity, f"{f.claim.value} {f.claim.unit}".strip(), f.verdict, _here(f), _titled(f.claim.source))
             for f in sorted(beside.findings, key=lambda f: f.verdict != "wrong")
@@ -164,7 +164,9 @@ def _totals(table: CostTable) -> Iterator[tuple[str, str | Figure, str | Figure,
             yield title, Figure(name, "exact", value), Figure(name, form, value), meaning
         elif name == "macs_per_token":
             positions = tokens(table.run.inputs)
-            yield title, count, human, marked(["of ", Figure("tokens", "exact", positions), " token ids"])
+            each = t.macs // positions
+            of = marked(["of ", Figure("tokens", "exact", positions), " token ids"])
+            yield title, Figure(name, "exact", each), Figure(name, "MACs", each), of
         else:
             yield title, count, human, meaning
 
@@ -182,7 +184,10 @@ def _cards(table: CostTable) -> Iterator[dict[str, str]]:
     """The four totals, and what each means."""
     t, run = table.totals, table.run
     what = "one input" if run.batch == 1 else f"a batch of {exact(run.batch)}"
-    dtype = dtype_of(table)
+    dtype, params = (
+        f"{before}{known}" if known else ""
+        for before, known in ((", ", listed(run)), (" in ", listed(run, params=True)))
+    )
     lines = {KEYS.get(line.definition.partition(" (")[0], ""): line for line in table.memory}
     outputs, saved = lines.get("outputs"), lines.get("saved")
     elements = (
@@ -190,7 +195,7 @@ def _cards(table: CostTable) -> Iterator[dict[str, str]]:
     )
     yield {
         "key": "params", "title": "Parameters", "big": human_count(t.params),
-        "small": f"{exact(t.params)}; {human_bytes(t.param_bytes)} in {dtype}",
+        "small": f"{exact(t.params)}; {human_bytes(t.param_bytes)}{params}",
         "meaning": "learned weights and biases",
     }  # fmt: skip
     yield {
@@ -205,13 +210,13 @@ def _cards(table: CostTable) -> Iterator[dict[str, str]]:
     }  # fmt: skip
     yield {
         "key": "activations", "title": "Activations", "big": human_bytes(t.activation_bytes),
-        "small": f"{elements}{what}, {dtype}",
+        "small": f"{elements}{what}{dtype}",
         "meaning": "what the layers give, each piece of memory once",
     }  # fmt: skip
     if saved is not None and saved.bytes is not None:
         yield {
             "key": "saved", "title": "Saved for backward", "big": human_bytes(saved.bytes),
-            "small": f"{exact(saved.bytes)} bytes; {what}, {dtype}",
+            "small": f"{exact(saved.bytes)} bytes; {what}{dtype}",
             "meaning": "what training keeps until the backward pass",
         }  # fmt: skip
 
@@ -233,7 +238,6 @@ def _columns(table: CostTable) -> list[dict[str, Any]]:
 def _data(table: CostTable, lines: Sequence[dict[str, Any]], beside: Beside, written: int) -> dict[str, Any]:
     """What the script works on; `written` rows have their arithmetic in the page already."""
     names = _figures(table)
-    scaling = beside.scaling
     kinds: dict[str, int] = {}
     attributes: dict[str, int] = {}
     rows = [
@@ -249,10 +253,8 @@ def _data(table: CostTable, lines: Sequence[dict[str, Any]], beside: Beside, wri
         for layer in table.layers
     ]
     containers = {path: kinds.setdefault(kind, len(kinds)) for path, kind in table.containers if path}
-    places = {"layer": 0, "memory": 1}
     return {
         "batch": table.run.batch,
-        "dtype": dtype_of(table),
         "columns": [column for column in _columns(table) if column["name"] in names],
         "extents": ["receptive field", "jump"],
         "shown": [name for name in _SHOWN if name in names or name in ("receptive_field", "jump")],
@@ -270,42 +272,30 @@ def _data(table: CostTable, lines: Sequence[dict[str, Any]], beside: Beside, wri
             | ({"parts": line["parts"]} if "parts" in line else {})
             for line in sorted(lines, key=lambda line: line["at"])
         ],
-        "inputs": [safe_number(value) for value in input_bytes(table)],
-        "goes": [] if beside.scaling.reason else _goes(table),
-        "tokens": tokens(table.run.inputs),
-        "needs": {
-            name: {"value": safe_number(need.bytes), "terms": [[safe_number(term) for term in terms] for terms in need.terms]}
-            for name, need in beside.needs.items()
-        },
-        "scaling": None
-        if scaling.reason
-        else {
-            "batch": scaling.batch,
-            "size": scaling.size,
-            "terms": [
-                [places[place], row, names.index(name) if place == "layer" else ("elements", "bytes").index(name)]
-                + [safe_number(term) for term in terms]
-                for (place, row, name), terms in sorted(scaling.terms.items())
-                if place == "memory" or name in names
-            ],
-        },
+        "goes": _goes(table, beside.scaling),
+        **following(table, beside.scaling, beside.needs, names),
     }  # fmt: skip
 
 
-def _goes(table: CostTable) -> list[dict[str, Any]]:
-    """What goes in, apart from the batch and the dtype."""
-    batch = table.run.batch
+def _goes(table: CostTable, scaling: Scaling) -> list[dict[str, Any]]:
+    """What goes in; a tensor whose dtype may be chosen has no size of its own."""
     return [
-        {
-            "name": record.name,
-            "item": record.is_item,
-            "batched": (batched := not record.is_item and record.shape[:1] == (batch,)),
-            "sizes": list(record.shape[1:] if batched else record.shape),
-            "floating": record.dtype in SIZES,
-            "kind": record.dtype,
-        }
+        {"name": record.name, "item": record.is_item, "sizes": list(record.shape), "kind": record.dtype}
+        | ({} if len(scaling.dtypes) > 1 and floating([record.dtype]) else {"size": size_of(record.dtype)})
         for record in table.run.inputs
     ]
+
+
+def _fixed(scaling: Scaling) -> list[str]:
+    """Say what cannot be chosen, and why."""
+    batch, dtype = scaling.no_batch, scaling.no_dtype
+    if batch and batch == dtype:
+        return [f"Batch and dtype are as they were run: {batch}."]
+    some = len(scaling.dtypes) > 1
+    said = [f"The batch is as it was run: {batch}."] if batch else []
+    return said + (
+        [f"Among the dtypes there is {dtype}." if some else f"The dtype is as it was run: {dtype}."] if dtype else []
+    )
 
 
 def _attributes(layer: LayerCost) -> str:

@@ -1,27 +1,25 @@
-"""How the figures of a table follow the batch and the dtype, found from a few runs and checked by another one.
+"""How the figures of a table follow the batch and the dtype.
 
-For a batch N and s bytes an element a count is p + q·N + s·(r + t·N), with whole numbers p, q, r, t. Nearly always only
-one of the four is not 0: a convolution's MACs are q·N, its activation bytes s·t·N.
+Most follow the rule of their column: MACs are a multiple of the batch, bytes of the batch and of an element's size. For
+the others the page has a line over the batch, one for each group of dtypes that cost the same. All are found from runs
+(see `vggcost._scaled`), and what is not found is not offered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from vggcost.records import CostTable
+from vggcost.records import CostTable, Shape
+from vggcost.report.lines import Line, at
 
-__all__ = ["CHECKED", "RUNS", "SAVED", "SIZES", "Scaling", "Terms", "columns_of", "evaluate", "rule", "scaling",
-           "terms_of"]  # fmt: skip
+__all__ = ["COLUMNS", "LARGEST", "SAVED", "Place", "Scaling", "Variant", "columns_of", "figures_of", "ruled", "shown_axes"]  # fmt: skip
 
-Terms = tuple[int, int, int, int]
-"""p, q, r and t."""
-
-SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
-"""Bytes of an element. float64 is another matter: kernels that take float32 for their statistics take float64 there."""
+LARGEST = 999_999_999
+"""The largest batch that a page takes."""
 
 Place = tuple[str, int, str]
-"""`layer` or `memory`, the row's position, and its column."""
+"""`layer`, `memory`, `shape` or `input`; the row's position; its column or axis."""
 
 _COUNTS = ("macs", "flops", "backward_macs", "backward_flops", "activations", "conv_activations")
 _BYTES = ("activation_bytes", "saved_bytes")
@@ -31,39 +29,71 @@ COLUMNS = ("params", "weights", "biases", "trainable", "param_bytes", *_COUNTS, 
 
 
 @dataclass(frozen=True, slots=True)
+class Variant:
+    """Dtypes in which a model costs the same, and the bytes of an element in them."""
+
+    dtypes: tuple[str, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Scaling:
     """How a table's figures follow the batch and the dtype.
 
     Attributes:
         batch: N of the table.
-        size: bytes of a floating-point element in it.
-        terms: those of the figures that do not follow the rule of their column (see `columns_of`).
-        reason: why they are not known; the other attributes mean nothing then.
+        variants: what dtypes there are to choose; the first of the first is that of the table.
+        least: the smallest batch that the figures are known for.
+        most: the largest; both are N where the batch cannot be chosen.
+        lines: for each variant, of those figures that do not follow the rule of their column.
+        first: what they are at batch 1, where that is another matter; None: not known.
+        no_batch: why the batch cannot be chosen.
+        no_dtype: why a dtype cannot be chosen, as far as it cannot.
     """
 
     batch: int
-    size: int
-    terms: Mapping[Place, Terms]
-    reason: str = ""
+    variants: tuple[Variant, ...] = ()
+    least: int = 0
+    most: int = 0
+    lines: Mapping[Place, tuple[Line, ...]] = field(default_factory=dict)
+    first: Mapping[Place, tuple[int | None, ...]] = field(default_factory=dict)
+    no_batch: str = ""
+    no_dtype: str = ""
+
+    @property
+    def dtypes(self) -> dict[str, int]:
+        """The dtypes to choose from, each with the position of its variant; empty: none."""
+        return {dtype: number for number, variant in enumerate(self.variants) for dtype in variant.dtypes}
 
     @classmethod
-    def unknown(cls, reason: str) -> Scaling:
-        """Say why it is not known."""
-        return cls(0, 0, {}, reason)
+    def unknown(cls, reason: str, batch: int = 1) -> Scaling:
+        """Say why nothing is known."""
+        return cls(batch, least=batch, most=batch, no_batch=reason, no_dtype=reason)
+
+    def value(self, place: Place, base: int, batch: int, dtype: str) -> int | None:
+        """Return a figure for a batch and a dtype, as the page's script does; None: not known.
+
+        Args:
+            place: which.
+            base: what it is in the table.
+            batch: N, from `least` to `most`.
+            dtype: one of `dtypes`.
+        """
+        variant = self.dtypes[dtype]
+        if batch == 1 and place in self.first:
+            return self.first[place][variant]
+        if place in self.lines:
+            return at(self.lines[place][variant], batch)
+        then, now = (self.batch, self.variants[0].size), (batch, self.variants[variant].size)
+        return ruled(base, place, then, now)
 
 
 SAVED = Scaling.unknown("the page was made from a saved table")
 """That of a page without a model."""
 
-RUNS = ((0, "float32"), (1, "float32"), (0, "float16"), (1, "float16"))
-"""By how much the batch is larger, and the dtype, of the runs that `scaling` takes."""
-
-CHECKED = (4, "bfloat16")
-"""Those of the run that checks it."""
-
 
 def columns_of(name: str) -> int:
-    """Return which of the four terms a column has as a rule: 0 none, 1 the batch, 2 the size, 3 both.
+    """Return what a column is a multiple of, as a rule: 0 nothing, 1 the batch, 2 an element's size, 3 both.
 
     Example:
         >>> columns_of("macs"), columns_of("param_bytes"), columns_of("saved_bytes")
@@ -74,84 +104,39 @@ def columns_of(name: str) -> int:
     return 2 if name == "param_bytes" else 3 if name in _BYTES or name == "bytes" else 0
 
 
-def scaling(run: Callable[[int, str], CostTable], batch: int) -> Scaling:
-    """Find how the figures of a model follow the batch and the dtype.
+def ruled(value: int, place: Place, then: tuple[int, int], now: tuple[int, int]) -> int | None:
+    """Return a figure that follows the rule of its column; None: it would not be whole.
 
     Args:
-        run: makes the table for a batch and a dtype.
-        batch: N of the table that is shown, which is of float32.
-
-    Returns:
-        The terms, or why there are none: an op does not grow evenly, or not all is of one dtype.
-    """
-    tables = [run(batch + more, dtype) for more, dtype in RUNS]
-    more, dtype = CHECKED
-    last = run(batch + more, dtype)
-    if any(_rows(table) != _rows(tables[0]) for table in (*tables, last)):
-        return Scaling.unknown("the layers that run depend on the batch or the dtype")
-    found: dict[Place, Terms] = {}
-    figures = [_figures(table) for table in tables]
-    checked = _figures(last)
-    for place, value in figures[0].items():
-        values = [each[place] for each in figures]
-        terms = terms_of(values, batch)
-        if terms is None or evaluate(terms, batch + more, SIZES[dtype]) != checked[place]:
-            rows = tables[0].layers if place[0] == "layer" else tables[0].memory
-            name = getattr(rows[place[1]], "path", "") or getattr(rows[place[1]], "definition", "(model)")
-            return Scaling.unknown(f"{place[2]} of {name} do not grow evenly with the batch or the dtype")
-        if terms != rule(value, place[2], batch, SIZES["float32"]):
-            found[place] = terms
-    return Scaling(batch, SIZES["float32"], found)
-
-
-def evaluate(terms: Terms, batch: int, size: int) -> int:
-    """Return p + q·N + s·(r + t·N).
+        value: what it was.
+        place: where it is.
+        then: the batch and the bytes of an element for which it was.
+        now: those for which it is asked.
 
     Example:
-        >>> evaluate((1, 2, 3, 4), 10, 2)
-        107
+        >>> ruled(1280, ("layer", 0, "activation_bytes"), (2, 4), (3, 2))
+        960
     """
-    p, q, r, t = terms
-    return p + q * batch + size * (r + t * batch)
+    kind = columns_of(place[2])
+    divisor, factor = ((1, 1), (then[0], now[0]), (then[1], now[1]), (then[0] * then[1], now[0] * now[1]))[kind]
+    return None if value % divisor else value // divisor * factor
 
 
-def rule(value: int, column: str, batch: int, size: int) -> Terms | None:
-    """Return the terms of a figure that follows the rule of its column; None: they would not be whole.
-
-    Example:
-        >>> rule(1280, "activation_bytes", 2, 4)
-        (0, 0, 0, 160)
-    """
-    kind = columns_of(column)
-    divisor = (1, batch, size, size * batch)[kind]
-    if value % divisor:
-        return None
-    terms = [0, 0, 0, 0]
-    terms[kind] = value // divisor
-    return (terms[0], terms[1], terms[2], terms[3])
+def shown_axes(shape: Shape) -> range:
+    """The axes of an output that a page shows: all but the first, which nearly always is the batch, if there are more."""
+    return range(1 if len(shape) > 1 else 0, len(shape))
 
 
-def terms_of(values: Sequence[int], batch: int) -> Terms | None:
-    """Solve for the terms from the values of `RUNS`; None: they are not whole."""
-    wide, narrow = (SIZES[dtype] for _, dtype in (RUNS[0], RUNS[2]))
-    a, b, c, d = values
-    step, halved = b - a, d - c  # q + s·t
-    t, rest = divmod(step - halved, wide - narrow)
-    r, rest_of_r = divmod(a - c - batch * (step - halved), wide - narrow)
-    if rest or rest_of_r:
-        return None
-    q = step - wide * t
-    return a - q * batch - wide * (r + t * batch), q, r, t
-
-
-def _rows(table: CostTable) -> list[tuple[str, str, int]]:
-    return [(layer.path, layer.kind, layer.call) for layer in table.layers]
-
-
-def _figures(table: CostTable) -> dict[Place, int]:
-    found = {
-        ("layer", row, name): int(getattr(layer, name)) for row, layer in enumerate(table.layers) for name in COLUMNS
-    }
+def figures_of(table: CostTable) -> dict[Place, int | None]:
+    """List the figures of a table that may follow the batch or the dtype."""
+    found: dict[Place, int | None] = {}
+    for row, layer in enumerate(table.layers):
+        for name in COLUMNS:
+            found["layer", row, name] = int(getattr(layer, name))
+        for axis in shown_axes(layer.output_shape):
+            found["shape", row, str(axis)] = layer.output_shape[axis]
     for row, line in enumerate(table.memory):
-        found |= {("memory", row, name): value for name in _LINE if (value := getattr(line, name)) is not None}
+        found |= {("memory", row, name): getattr(line, name) for name in _LINE}
+    for row, record in enumerate(table.run.inputs):
+        found |= {("input", row, str(axis)): size for axis, size in enumerate(record.shape)}
     return found

@@ -7,17 +7,16 @@ from dataclasses import dataclass, fields
 from math import prod
 
 from vggcost.records import CostTable, Extent, InputRecord, LayerCost, MemoryLine, Totals
+from vggcost.report.dtypes import size_of
 from vggcost.report.figure import Figure, Inputs
-from vggcost.units import described, exact, human_bytes, human_count, shape
+from vggcost.units import described, exact, human_bytes, human_count, percent, shape
 from vggcost.zoo import Fact, facts_of, find
 
 __all__ = [
-    "BYTES",
     "COLUMNS",
     "Column",
     "cell",
     "extent",
-    "finding_parts",
     "findings",
     "fold",
     "headline",
@@ -30,17 +29,6 @@ __all__ = [
     "what_goes_in",
 ]
 
-BYTES = {
-    "float64": 8,
-    "float32": 4,
-    "float16": 2,
-    "bfloat16": 2,
-    "int64": 8,
-    "int32": 4,
-    "int16": 2,
-    "complex64": 8,
-    "complex128": 16,
-}  # 1 for all others
 _SUMS = [item.name for item in fields(Totals)]
 
 
@@ -98,7 +86,7 @@ def layer_name(layer: LayerCost) -> str:
 def input_cells(record: InputRecord, batch: int) -> dict[str, str]:
     """The first rows: what goes in."""
     elements = prod(record.shape)
-    size = BYTES.get(record.dtype, 1)
+    size = size_of(record.dtype)
     is_map = len(record.shape) > 2 and not record.is_item
     return {
         "output_shape": shape(record.sizes(batch) or record.shape),
@@ -143,17 +131,12 @@ def largest(layers: Sequence[LayerCost], name: str) -> tuple[list[LayerCost], in
 
 
 def findings(table: CostTable) -> list[str]:
-    """Say where the cost sits: a sentence for parameters, MACs and activation memory."""
-    return ["".join(map(str, parts)) for parts in finding_parts(table)]
-
-
-def finding_parts(table: CostTable) -> list[list[str | Figure]]:
-    """The sentences of `findings`, their figures apart.
+    """Say where the cost sits: a sentence for parameters, MACs and activation memory, as `js/figures.js` does.
 
     Example:
         Of VGG-16 the first is "fc6 holds 102,764,544, 74.3% of the parameters".
     """
-    sentences: list[list[str | Figure]] = []
+    sentences = []
     for name, singular, plural, what in (
         ("params", "holds", "hold", "parameters"),
         ("macs", "does", "do", "multiply-accumulates"),
@@ -167,18 +150,9 @@ def finding_parts(table: CostTable) -> list[list[str | Figure]]:
             names = [*names[:3], f"{len(names) - 3} more"]
         several = len(names) > 1
         listed = f"{', '.join(names[:-1])} and {names[-1]}" if several else names[0]
-        row = next(at for at, layer in enumerate(table.layers) if layer is layers[0])
-        share = Figure(f"r{row}.{name}", "share", most, getattr(table.totals, name))
-        words = f" of the {what}{' each' if several else ''}"
-        sentences.append(
-            [
-                f"{listed} {plural if several else singular} ",
-                Figure(f"r{row}.{name}", "exact", most),
-                ", ",
-                share,
-                words,
-            ]
-        )
+        share = percent(most, getattr(table.totals, name))
+        words = f"of the {what}{' each' if several else ''}"
+        sentences.append(f"{listed} {plural if several else singular} {exact(most)}, {share} {words}")
     return sentences
 
 

@@ -94,6 +94,7 @@ class Recorder(Storages):
         self.thread = get_ident()
         self._paths: dict[int, list[str]] = {}
         self.params: tuple[ParamRecord, ...] = ()
+        self.buffer_dtypes: tuple[str, ...] = ()
         for path, module in self.modules:
             self._paths.setdefault(id(module), []).append(path)
 

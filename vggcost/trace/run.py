@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from math import prod
@@ -184,6 +185,9 @@ def register(recorder: Recorder, inputs: list[torch.Tensor]) -> None:
         recorder.register(buffer, "buffer")
     for tensor in inputs:
         recorder.register(tensor, "input")
+    recorder.buffer_dtypes = dtypes_of(
+        (str(b.dtype).removeprefix("torch."), b.numel() * b.element_size()) for b in buffers
+    )
     dtypes = {dtype: str(dtype).removeprefix("torch.") for dtype in {p.dtype for p in parameters}}
     recorder.params = tuple(
         [
@@ -191,6 +195,19 @@ def register(recorder: Recorder, inputs: list[torch.Tensor]) -> None:
             for p in parameters
         ]
     )
+
+
+def dtypes_of(tensors: Iterable[tuple[str, int]]) -> tuple[str, ...]:
+    """List the dtypes of tensors, that of most bytes first.
+
+    Example:
+        >>> dtypes_of([("float32", 4), ("bfloat16", 2), ("bfloat16", 6)])
+        ('bfloat16', 'float32')
+    """
+    sizes: Counter[str] = Counter()
+    for dtype, nbytes in tensors:
+        sizes[dtype] += nbytes
+    return tuple(sorted(sizes, key=lambda dtype: (-sizes[dtype], dtype)))
 
 
 def tensors_of(modules: Modules) -> tuple[list[tuple[str, torch.Tensor]], list[torch.Tensor]]:
@@ -275,8 +292,10 @@ def trace_of(
     """Freeze what was seen, of a whole run or until it stopped."""
     modules, ops, storages = recorder.records()
     note = joined(run.note, asked(recorder.asked, here(recorder)))
+    known = dtypes_of((p.dtype, p.nbytes) for p in params)
+    run = replace(run, versions=versions(), note=note, param_dtypes=known, buffer_dtypes=recorder.buffer_dtypes)
     return Trace(
-        replace(run, versions=versions(), note=note), modules, ops, params, storages,
+        run, modules, ops, params, storages,
         attention=tuple(sorted(attention.used)) if attention is not None else (),
         assumed=recorder.assumed.records(),
         functions=tuple(recorder.functions),
