@@ -30,6 +30,7 @@ from vggcost.load.meta import SMALL
 from vggcost.load.nested import watching
 from vggcost.records import Arguments, FilledRecord, InputRecord, ParamRecord, RunInfo, Trace
 from vggcost.trace.attention import Attention
+from vggcost.trace.autocast import Autocast
 from vggcost.trace.borrow import borrowed, unwrapped
 from vggcost.trace.bounds import ASSUMABLE, Assumed, Unknowable
 from vggcost.trace.called import Called
@@ -329,6 +330,7 @@ def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterato
                 unwatched(recorder.pack, recorder.spans),
                 recorder.mode(),
                 HigherOrder(recorder),
+                nullcontext() if recorder.assumed.real else Autocast(attention.device),
                 called,
                 attention,
                 layers,
