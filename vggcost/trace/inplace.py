@@ -4,7 +4,11 @@ The engine adds up the gradients of a tensor that is used more than once. On a d
 first of them if nobody else holds that one; under a mode it is a new tensor, and the first is let go at once.
 So an addition of the engine's whose first operand dies before anything else happens is one in place.
 
-Source: pytorch, torch/csrc/autograd/input_buffer.cpp (accumulate).
+A node's own formula does the same: what it has just made it writes to, but for tensors that are like a subclass,
+which meta tensors and all tensors under a mode are. There the op in place is run instead.
+
+Source: pytorch, torch/csrc/autograd/input_buffer.cpp (accumulate), torch/csrc/autograd/FunctionsManual.cpp
+(areAnyTensorSubclassLike).
 """
 
 from __future__ import annotations
@@ -15,9 +19,16 @@ from typing import Any
 import torch
 import torch.autograd.graph
 
-__all__ = ["IN_PLACE", "adds_up", "is_dense"]
+__all__ = ["FORMULAS", "IN_PLACE", "adds_up", "in_place_of", "is_dense"]
 
 IN_PLACE = frozenset({"aten.add"})
+_EVERY = tuple("index_add index_put masked_fill masked_scatter put scatter scatter_add".split())
+FORMULAS: dict[str, tuple[str, ...]] = {
+    **{f"aten.{name}": () for name in _EVERY},
+    "aten.sub": ("BinaryCrossEntropyWithLogitsBackward0",),
+    "aten.mul": ("BinaryCrossEntropyWithLogitsBackward0",),
+}
+"""Ops that formulas of autograd's do in place to what they have made: those of these nodes, or all of them."""
 _ENGINE = torch.autograd.graph._engine_run_backward.__code__
 
 
@@ -36,6 +47,22 @@ def adds_up(args: tuple[Any, ...], node: Any, earlier: bool) -> bool:
         return False
     shared = first._is_view() or first._is_zerotensor()  # the tensor that it is a view of holds its storage too
     return not shared and (earlier or _twice(node)) and is_dense(first)
+
+
+def in_place_of(func: Any, name: str, node: Any) -> Any:
+    """Return the op that the formula of a node does in place to what it has made, None if it does not.
+
+    Args:
+        func: an op among `FORMULAS`, called with something that the evaluation of this node has made.
+        name: its name.
+        node: which is being evaluated.
+    """
+    if torch.is_grad_enabled() or sys._getframe(3).f_code is not _ENGINE:
+        return None
+    nodes = FORMULAS[name]
+    if nodes and node.name() not in nodes:
+        return None
+    return getattr(getattr(torch.ops.aten, f"{name.removeprefix('aten.')}_"), func._overloadname, None)
 
 
 def _twice(node: Any) -> bool:

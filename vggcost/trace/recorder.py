@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vggcost.records import FORWARD, FunctionRecord, ModuleRecord, OpRecord, ParamRecord, Shape, StorageRecord
 from vggcost.trace.bounds import Assumed
 from vggcost.trace.held import Modules
-from vggcost.trace.inplace import IN_PLACE, adds_up
+from vggcost.trace.inplace import FORMULAS, IN_PLACE, adds_up, in_place_of
 from vggcost.trace.kernels import MARKED, SCRATCH, Plan, Seen, plan_of, run
 from vggcost.trace.signature import is_frozen, is_plain, plain, tensors_in
 from vggcost.trace.storages import OUTSIDE, Storage, Storages
@@ -57,6 +57,7 @@ class Function:
 current_node = torch._C._current_autograd_node
 """The autograd node that runs now; None outside the backward pass. Private in torch, as is the next."""
 _past = torch._C._DisableTorchDispatch
+_ATTENTION = "scaled_dot_product_attention"
 next_node = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
 """The number that the next autograd node will get."""
 
@@ -281,6 +282,11 @@ class Recorder(Storages):
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
+        node = current_node()
+        if node is not None and plan.name in FORMULAS and self._made_by(node, args[0]):
+            own = in_place_of(func, plan.name, node)
+            if own is not None:
+                return self.dispatch(own, args, kwargs)
         seen, tensors, result, outputs, fresh = run(
             plan, func, args, kwargs, self.remember, self.assumed, not self.optimizing
         )
@@ -292,13 +298,23 @@ class Recorder(Storages):
         if self.scratch and plan.name in SCRATCH:
             now, nbytes = len(self.ops), SCRATCH[plan.name](*args)
             self.storages.append(Storage(self.stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))
-        node = current_node()
         self._note(plan, seen, tensors, outputs, fresh, node)
         if node is not None and plan.name in IN_PLACE and len(set(self.ops[-1].inputs)) == 2 and level() is None:
             earlier = self.storages[self.ops[-1].inputs[0]].born < self._since
             if adds_up(args, node, earlier):
                 self.reuse()
+        elif (
+            node is None and plan.name == "aten.add" and self.function is not None and self.function.name == _ATTENTION
+        ):
+            self.reuse()  # the mask is added to the scores
         return result
+
+    def _made_by(self, node: Any, tensor: torch.Tensor) -> bool:
+        """Whether what is being evaluated of a node has made a tensor."""
+        if node._sequence_nr() != self._evaluated or level() is not None:
+            return False
+        position = self.ids.get(tensor.untyped_storage()._cdata, OUTSIDE)
+        return position != OUTSIDE and self.storages[position].born >= self._since
 
     def _note(
         self, plan: Plan, seen: Seen, tensors: list[torch.Tensor], outputs: list[torch.Tensor], fresh: bool, node: Any
