@@ -272,3 +272,17 @@ def test_what_a_gpu_is_like_is_not_made_up() -> None:
             Does(lambda f, x: f(x) * torch.cuda.get_device_properties(0).total_memory, nn.Linear(16, 4)),
             (torch.ones(2, 16),),
         )
+
+
+def test_the_type_of_another_tensor_is_its_dtype() -> None:
+    """`x.type()` of a meta tensor is a name that torch itself does not read."""
+
+    class Typed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.arange(4).type(self.linear(x).type()) + x.type(x.half().type())
+
+    assert analyze(Typed(), (torch.zeros(2, 4),)).layers[0].output_shape == (2, 4)

@@ -87,10 +87,10 @@ class Devices:
         return func, args, kwargs
 
     def _typed(self, kind: Any) -> torch.dtype | None:
-        """Return the dtype of a type of another device's tensors, as torch.cuda.FloatTensor."""
+        """Return the dtype of a type of the tensors of a device, as torch.cuda.FloatTensor; `x.type()` names that of x."""
         name = kind if isinstance(kind, str) else f"{getattr(kind, '__module__', '')}.{getattr(kind, '__name__', '')}"
         parts = name.split(".")
-        if len(parts) != 3 or parts[0] != "torch" or not self.elsewhere(parts[1]):
+        if len(parts) != 3 or parts[0] != "torch" or not (parts[1] == "meta" or self.elsewhere(parts[1])):
             return None
         return getattr(getattr(torch, parts[2], None), "dtype", None)
 
