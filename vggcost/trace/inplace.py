@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import torch.autograd.graph
 
-__all__ = ["FORMULAS", "IN_PLACE", "adds_up", "in_place_of", "is_dense"]
+__all__ = ["ADDING", "FORMULAS", "IN_PLACE", "adds_up", "in_place_of", "is_dense"]
 
 IN_PLACE = frozenset({"aten.add"})
 _EVERY = tuple("index_add index_put masked_fill masked_scatter put scatter scatter_add".split())
@@ -29,6 +29,10 @@ FORMULAS: dict[str, tuple[str, ...]] = {
     "aten.mul": ("BinaryCrossEntropyWithLogitsBackward0",),
 }
 """Ops that formulas of autograd's do in place to what they have made: those of these nodes, or all of them."""
+ADDING = frozenset(
+    "linear scaled_dot_product_attention multi_head_attention_forward gru rnn_tanh rnn_relu lstm".split()
+)
+"""Functions of torch that add a bias, or a mask, in place to the product that they have just made."""
 _ENGINE = torch.autograd.graph._engine_run_backward.__code__
 
 

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vggcost.records import FORWARD, FunctionRecord, ModuleRecord, OpRecord, ParamRecord, Shape, StorageRecord
 from vggcost.trace.bounds import Assumed
 from vggcost.trace.held import Modules
-from vggcost.trace.inplace import FORMULAS, IN_PLACE, adds_up, in_place_of
+from vggcost.trace.inplace import ADDING, FORMULAS, IN_PLACE, adds_up, in_place_of
 from vggcost.trace.kernels import MARKED, SCRATCH, Plan, Seen, plan_of, run
 from vggcost.trace.signature import is_frozen, is_plain, plain, tensors_in
 from vggcost.trace.storages import OUTSIDE, Storage, Storages
@@ -57,7 +57,6 @@ class Function:
 current_node = torch._C._current_autograd_node
 """The autograd node that runs now; None outside the backward pass. Private in torch, as is the next."""
 _past = torch._C._DisableTorchDispatch
-_ATTENTION = "scaled_dot_product_attention"
 next_node = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
 """The number that the next autograd node will get."""
 
@@ -303,10 +302,8 @@ class Recorder(Storages):
             earlier = self.storages[self.ops[-1].inputs[0]].born < self._since
             if adds_up(args, node, earlier):
                 self.reuse()
-        elif (
-            node is None and plan.name == "aten.add" and self.function is not None and self.function.name == _ATTENTION
-        ):
-            self.reuse()  # the mask is added to the scores
+        elif plan.name == "aten.add" and self.function is not None and self.function.name in ADDING:
+            self.reuse()
         return result
 
     def _made_by(self, node: Any, tensor: torch.Tensor) -> bool:

@@ -26,6 +26,7 @@ from vggcost.trace.recorder import Recorder
 from vggcost.trace.recurrent import FusedLSTM
 from vggcost.trace.run import checked, converted, explained, made, ready, register, trace_of, watched
 from vggcost.trace.signature import tensors_in
+from vggcost.trace.unrolled import Unrolled
 
 __all__ = ["check_trainable", "trace_step"]
 
@@ -86,7 +87,8 @@ def trace_step(
             for parameter in trained.values():
                 if parameter.grad is not None:
                     recorder.register(parameter.grad, "gradient", keep=False)
-            with watched(recorder, True, attention), FusedLSTM(step.device):
+            unrolled = Unrolled(step.device, recorder.within)
+            with watched(recorder, True, attention), FusedLSTM(step.device), unrolled:
                 loss = _gradients(recorder, model, passed, optimizer, step.accumulate, names, criterion)
             optimizers.step(optimizer, recorder, step.device)
             _note_states(recorder, optimizer, names)
