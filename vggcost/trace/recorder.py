@@ -21,6 +21,7 @@ from vggcost.trace.bounds import Assumed
 from vggcost.trace.held import Modules
 from vggcost.trace.inplace import ADDING, FORMULAS, IN_PLACE, adds_up, in_place_of
 from vggcost.trace.kernels import MARKED, SCRATCH, Plan, Seen, plan_of, run
+from vggcost.trace.reduced import REDUCED
 from vggcost.trace.signature import is_frozen, is_plain, plain, tensors_in
 from vggcost.trace.storages import OUTSIDE, Storage, Storages
 from vggcost.trace.transforms import Spans, innermost, level, unwatched_in
@@ -298,6 +299,8 @@ class Recorder(Storages):
             now, nbytes = len(self.ops), SCRATCH[plan.name](*args)
             self.storages.append(Storage(self.stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))
         self._note(plan, seen, tensors, outputs, fresh, node)
+        if self.scratch and plan.name in REDUCED:
+            self.extend(*REDUCED[plan.name].of(args))
         if node is not None and plan.name in IN_PLACE and len(set(self.ops[-1].inputs)) == 2 and level() is None:
             earlier = self.storages[self.ops[-1].inputs[0]].born < self._since
             if adds_up(args, node, earlier):

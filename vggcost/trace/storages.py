@@ -123,6 +123,14 @@ class Storages:
         self.storages.append(record)
         return position
 
+    def extend(self, inside: int, held: int) -> None:
+        """Note bytes that live only inside the last op, and that the storage of its result has so many, if any."""
+        now = len(self.ops)
+        if inside:
+            self.storages.append(Storage(self.stack[-1], "temporary", inside // 4, inside, now - 1, now))
+        if held:
+            self.storages[self.ops[-1].outputs[0]].nbytes = held
+
     def reuse(self) -> None:
         """Note that the last op is one in place if its first operand's storage is let go before the next."""
         position = self.ops[-1].inputs[0]

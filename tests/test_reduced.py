@@ -1,0 +1,48 @@
+"""Losses that reduce what they have worked out for each element, against real steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.reality import real_step
+from tests.test_accumulated import Layers
+from vggcost import memory
+from vggcost.trace.reduced import REDUCED
+
+Loss = Callable[..., torch.Tensor]
+LOSSES: dict[str, Loss] = {
+    "aten.mse_loss": F.mse_loss,
+    "aten.smooth_l1_loss": F.smooth_l1_loss,
+    "aten.huber_loss": F.huber_loss,
+    "aten.binary_cross_entropy": lambda output, *rest, **options: F.binary_cross_entropy(
+        output.sigmoid(), *rest, **options
+    ),
+    "aten.binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
+}
+
+
+def forward(layers: torch.nn.ModuleList, x: torch.Tensor) -> torch.Tensor:
+    return layers[0](x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_a_loss_takes_what_it_really_does(name: str, reduction: str) -> None:
+    def loss(output: torch.Tensor) -> torch.Tensor:
+        each = LOSSES[name](output, torch.zeros_like(output), reduction=reduction)
+        return each if reduction == "mean" else each.mean()
+
+    real = real_step(lambda: Layers(forward, width=16), lambda: (torch.rand(4096, 16),), loss)
+    report = memory(Layers(forward, width=16), torch.empty(4096, 16), optimizer="none", loss=loss)
+    assert name in report.timeline.ops
+    assert 0 <= real.peak - report.totals.peak_bytes <= 64
+
+
+def test_the_others_are_known() -> None:
+    assert REDUCED.keys() - LOSSES.keys() == {
+        "aten.soft_margin_loss"
+    }  # whose backward kernel has temporaries of its own
