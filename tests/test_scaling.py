@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -17,6 +18,7 @@ from tests.test_page_figures import t5
 from vggcost import analyze
 from vggcost._analyze import Said
 from vggcost._page import page_of
+from vggcost.cli.report import report
 from vggcost.records import CostTable
 from vggcost.report.dtypes import listed, offered, size_of
 from vggcost.report.html import html
@@ -119,6 +121,11 @@ class FromTwo(nn.Module):
         return self.norm(self.fc(x))
 
 
+class Gathered(nn.Module):
+    def forward(self, ids, table):  # type: ignore[no-untyped-def]
+        return table[ids]
+
+
 def follows(model: nn.Module, inputs: Any, **said: Any) -> Any:
     return page_of(model, inputs, Said(saved=True, **said))[1].scaling
 
@@ -144,11 +151,11 @@ def test_a_model_that_goes_through_its_batch_is_not_run_for_a_large_one() -> Non
 def test_a_dtype_in_which_a_model_is_another_is_left_out() -> None:
     scaling = follows(t5(), ("input_ids=tokens:1x12", "decoder_input_ids=tokens:1x5"))
     assert list(scaling.dtypes) == ["float32", "bfloat16"]  # T5 cuts off infinities in float16
-    assert scaling.no_dtype == "no float16 (the layers that run are others for float16)"
+    assert scaling.no_dtype == "no float16 (the layers that run are others in float16)"
     only = follows(OnlyWide(), "4")
     assert list(only.dtypes) == ["float32"]
-    assert only.no_dtype.startswith("no float16 (it does not run for float16: ")
-    assert "; no bfloat16 (it does not run for bfloat16: " in only.no_dtype
+    assert only.no_dtype.startswith("no float16 (it does not run in float16: ")
+    assert "; no bfloat16 (it does not run in bfloat16: " in only.no_dtype
     assert only.no_batch == ""
 
 
@@ -159,6 +166,31 @@ def test_given_tensors_keep_their_batch_and_may_have_another_dtype() -> None:
     assert list(scaling.dtypes) == ["float32", "float16", "bfloat16"]
     there = analyze(nn.Linear(4, 4), torch.ones(3, 4), dtype="float16")
     assert scaling.value(("layer", 0, "activation_bytes"), 48, 3, "float16") == there.totals.activation_bytes == 24
+
+
+def test_shapes_given_whole_take_another_batch_if_all_start_with_theirs() -> None:
+    model = nn.Embedding(9, 4)
+    scaling = follows(model, "tokens:4x5")
+    assert (scaling.no_batch, scaling.no_dtype, scaling.batch) == ("", "", 4)
+    there = analyze(model, "tokens:7x5", dtype="float16")
+    assert scaling.value(("layer", 0, "activation_bytes"), 320, 7, "float16") == there.totals.activation_bytes == 280
+    several = follows(nn.Bilinear(5, 3, 2), ("input1=4x5", "input2=4x3"))
+    assert several.no_batch == ""
+    other = follows(Gathered(), ("tokens:4x5", "table=9x3"))
+    assert "already starts with 4, so that a batch of " in other.no_batch
+    assert list(other.dtypes) == ["float32", "float16", "bfloat16"]
+
+
+def test_rows_until_a_run_stopped_are_those_of_the_run(tmp_path: Path) -> None:
+    (tmp_path / "stops.py").write_text(
+        "from torch import nn\n\n\nclass Stops(nn.Linear):\n    def forward(self, x):\n"
+        "        y = super().forward(x)\n        return y * int(y.sum())\n\n\ndef make():\n    return Stops(4, 4)\n"
+    )
+    page = tmp_path / "stops.html"
+    arguments = [f"{tmp_path}/stops.py:make", "-i", "4", "--partial", "--html", "-o", str(page)]
+    assert CliRunner().invoke(report, arguments, standalone_mode=False).return_value == 1
+    said = "Batch and dtype are as they were run: the run stopped before its end."
+    assert said in page.read_text(encoding="utf-8")
 
 
 def test_what_batch_1_cannot_tell_is_unknown_there(browser: Any, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from vggcost.claims import Finding
 from vggcost.cost.memory import gradient_bytes, timeline
 from vggcost.cost.step import MemoryReport
 from vggcost.errors import ModelError, VggcostError
-from vggcost.load import JsonText, Loaded, loss_of
+from vggcost.load import JsonText, Loaded, loss_of, to_arguments, with_batch
 from vggcost.records import Arguments, CostTable, RunInfo, Step, Trace
 from vggcost.report.dtypes import offered, why_not_offered
 from vggcost.report.memory import where
@@ -39,9 +39,10 @@ def page_of(model: Any, inputs: Inputs, said: Said) -> tuple[CostTable, Beside]:
         VggcostError: as for `analyze`; what else the page shows is left out where it cannot be had.
     """
     said = replace(said, loss=loss_of(said.loss))  # found once
-    asked = _Asked(model, inputs, said, None if said.fuse else loaded_model(model, said.options))
-    run = traced(model, inputs, said, asked.loaded)
+    loaded = None if said.fuse else loaded_model(model, said.options)
+    run = traced(model, inputs, said, loaded)
     table = run.table()
+    asked = _Asked(model, inputs, said, loaded, table.run.batch)
     step = asked.step() if table.run.device == "meta" else None
     trained = _trained(step.timeline.total, step.totals.gradient_bytes) if step is not None else {}
     first = Sample(table, len(run.trace.ops), asked.alive(run.trace, said) | trained)
@@ -57,12 +58,26 @@ class _Asked:
     inputs: Inputs
     said: Said
     loaded: Loaded | None
+    batch: int
+
+    def of(self, batch: int) -> _Asked:
+        """Ask for another batch; where the shapes were given whole, it takes the place of the one they all start with."""
+        said = replace(self.said, batch=batch)
+        if batch == self.batch:
+            return self
+        if self.batch == self.said.batch:
+            return replace(self, said=said, batch=batch)
+        given = to_arguments(self.inputs, self.said.batch)
+        whole = all(record.shape[:1] == (self.batch,) for record in given.inputs)
+        inputs = with_batch(given, batch, self.batch) if whole else self.inputs
+        return replace(self, inputs=inputs, said=said, batch=batch)
 
     def sample(self, batch: int, dtype: str, trains: bool) -> Sample:
         """Run the model for a batch and a dtype, on meta; an empty dtype leaves its tensors as they are."""
-        said = replace(self.said, batch=batch, dtype=dtype, fallback="")
-        run = traced(self.model, self.inputs, said, self.loaded)
-        known = self.alive(run.trace, said) | (self.trained(said) if trains else {})
+        asked = self.of(batch)
+        said = replace(asked.said, dtype=dtype, fallback="")
+        run = traced(self.model, asked.inputs, said, self.loaded)
+        known = asked.alive(run.trace, said) | (asked.trained(said) if trains else {})
         return Sample(run.table(), len(run.trace.ops), known)
 
     def alive(self, trace: Trace, said: Said) -> dict[str, Sequence[int]]:

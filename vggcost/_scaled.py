@@ -61,14 +61,14 @@ class _Runs:
     def at(self, batch: int, dtype: str) -> _Point | None:
         """Return what a run gives; None where it gives other things than the first, and `why`."""
         if (batch, dtype) not in self.known:
-            what = f"a batch of {exact(batch)}" if dtype == self.own else dtype
+            where = f"for a batch of {exact(batch)}" if dtype == self.own else f"in {dtype}"
             point, self.known[batch, dtype] = None, None
             try:
                 point = self._point(self.run(batch, dtype))
             except VggcostError as error:
-                self.why = f"it does not run for {what}: {error}"
+                self.why = f"it does not run {where}: {error}"
             if point is not None and (other := self._other(point, batch, dtype)):
-                self.why = f"{other} for {what}"
+                self.why = f"{other} {where}"
             elif point is not None:
                 self.known[batch, dtype] = point
         return self.known[batch, dtype]

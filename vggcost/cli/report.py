@@ -134,7 +134,7 @@ def report(
         if with_charts:
             text = markdown(table, depth, drawn)
         else:
-            text = html(table, depth, beside) if form == "html" else render(table, form, depth)
+            text = html(table, depth, beside, stopped=bool(stopped)) if form == "html" else render(table, form, depth)
     for chart in drawn:
         write(str(Path(target).with_name(chart.file)), chart.svg)
     write(target, text)

@@ -267,23 +267,23 @@ def filled(arguments: Arguments, numbers: Mapping[str, int]) -> Arguments:
     return arguments.map(fill)
 
 
-def with_batch(arguments: Arguments, n: int) -> Arguments:
-    """Put a batch of `n` where the arguments of a model for batch 1 have a first size of 1.
+def with_batch(arguments: Arguments, n: int, now: int = 1) -> Arguments:
+    """Put a batch of `n` where the arguments of a model for a batch of `now` have that as their first size.
 
     Raises:
-        InputError: `n` is not 1, and no tensor starts with 1.
+        InputError: `n` is another batch, and no tensor starts with that of now.
 
     Example:
         >>> with_batch(parse_inputs("tokens:1x128"), 8).inputs[0].shape
         (8, 128)
     """
-    if n == 1:
+    if n == now:
         return arguments
     return _changed(
         arguments,
-        lambda record: record.shape[:1] == (1,),
+        lambda record: record.shape[:1] == (now,),
         lambda record: replace(record, shape=(n, *record.shape[1:])),
-        f"no input starts with a size of 1 that a batch of {exact(n)} could take the place of",
+        f"no input starts with a size of {exact(now)} that a batch of {exact(n)} could take the place of",
     )
 
 

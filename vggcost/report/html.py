@@ -41,15 +41,17 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def html(table: CostTable, depth: int | None = None, beside: Beside | None = None) -> str:
+def html(table: CostTable, depth: int | None = None, beside: Beside | None = None, *, stopped: bool = False) -> str:
     """Write the page of one model.
 
     Args:
         table: its costs.
         depth: fold the bars, and the rows that a reader without a script sees, below this depth.
         beside: what else is known of the model; None: nothing.
+        stopped: whether the run stopped before its end, so that nothing else is known.
     """
     from vggcost.report.model_page import Beside, model_page
+    from vggcost.report.scaling import SAVED, STOPPED
 
-    values = model_page(table, depth, beside or Beside())
+    values = model_page(table, depth, beside or Beside(STOPPED if stopped else SAVED))
     return page("report.html.j2", modules=("theme", "report"), **values)

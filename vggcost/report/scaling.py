@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from vggcost.records import CostTable, Shape
 from vggcost.report.lines import Line, at
 
-__all__ = ["COLUMNS", "LARGEST", "SAVED", "Place", "Scaling", "Variant", "columns_of", "figures_of", "ruled", "shown_axes"]  # fmt: skip
+__all__ = ["COLUMNS", "LARGEST", "SAVED", "STOPPED", "Place", "Scaling", "Variant", "columns_of", "figures_of", "ruled", "shown_axes"]  # fmt: skip
 
 LARGEST = 999_999_999
 """The largest batch that a page takes."""
@@ -90,6 +90,8 @@ class Scaling:
 
 SAVED = Scaling.unknown("the page was made from a saved table")
 """That of a page without a model."""
+
+STOPPED = Scaling.unknown("the run stopped before its end")
 
 
 def columns_of(name: str) -> int:
