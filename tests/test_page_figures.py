@@ -98,6 +98,31 @@ class Normed(nn.Module):
         return self.gain * (wide * wide.pow(2).mean(-1, keepdim=True).rsqrt()).to(y.dtype)
 
 
+class Turned(nn.Module):
+    """A complex parameter, which no dtype of the controls changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = nn.Parameter(torch.ones(6, dtype=torch.complex64))
+        self.fc = nn.Linear(6, 6)
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return self.fc((x.float() * self.turn).real.to(x.dtype))
+
+
+class Whole(nn.Module):
+    """Weights that are whole numbers, scaled by floating-point ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(8, 8, dtype=torch.int8), requires_grad=False)
+        self.scale = nn.Parameter(torch.ones(8))
+        self.register_buffer("zero", torch.zeros(8, dtype=torch.int8))
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return x @ (self.weight - self.zero).to(x.dtype).T * self.scale
+
+
 def huggingface(kind: str, dtype: torch.dtype = torch.float32, **sizes: Any) -> nn.Module:
     import transformers
 
@@ -134,6 +159,18 @@ def vit() -> nn.Module:
 STAMPED = frozenset({"What a training step holds, and when", "What is counted"})
 
 
+def whisper() -> nn.Module:
+    return huggingface(
+        "Whisper", d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=24, decoder_ffn_dim=24, vocab_size=101, num_mel_bins=8, max_source_positions=20,
+        max_target_positions=20, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=3,
+    )  # fmt: skip
+
+
+def mamba() -> nn.Module:
+    return huggingface("Mamba", hidden_size=16, num_hidden_layers=1, vocab_size=101, state_size=4)
+
+
 @dataclass(frozen=True)
 class Case:
     """A page, the points at which it is looked at, and what is stamped there."""
@@ -168,6 +205,10 @@ CASES = {
     "lstm": Case(Packed, "9x8", FLOATS, stamped=TIME),
     "lstm, a step": Case(Packed, "9x8", FLOATS, Said(saved=True, mode="training", batch=3), TIME),
     "mixed": Case(Mixed, "tokens:1x7", KEPT),
+    "turned": Case(Turned, "6", FLOATS),
+    "whole": Case(Whole, "8", FLOATS),
+    "whisper": Case(whisper, ("input_features=1x8x40", "decoder_input_ids=tokens:1x5"), FLOATS),
+    "mamba": Case(mamba, "tokens:1x6", ((2, "float32"), (64, "float32"))),  # other layers run in the others
     "windows": Case(Windows, "6x8", FLOATS),
     "windows of 3": Case(Windows, "6x8", FLOATS, Said(saved=True, batch=3)),
     "normed": Case(Normed, "8", FLOATS, Said(saved=True, convention="full")),
@@ -272,3 +313,16 @@ def test_a_page_reads_as_one_of_a_run_made_there(name: str, browser: Any, tmp_pa
         assert here.keys() == expected.keys()
         for key in here.keys() - set(stamped):
             assert here[key] == expected[key], (key, batch, dtype)
+
+
+def test_a_figure_that_is_off_by_one_is_seen(browser: Any, tmp_path: Path) -> None:
+    table, beside = paged("gpt2")
+    text = html(table, None, beside)
+    here, wrong = tmp_path / "page.html", tmp_path / "wrong.html"
+    here.write_text(text, encoding="utf-8")
+    p, q = beside.scaling.lines["memory", 3, "elements"][0]
+    assert text.count(f"[1,3,0,{p},{q},") == 1
+    wrong.write_text(text.replace(f"[1,3,0,{p},{q},", f"[1,3,0,{p + 1},{q},"), encoding="utf-8")
+    found, expected = (read(browser, path, "&n=2", "lm_head")[0] for path in (wrong, here))
+    differ = {key for key in found if found[key] != expected[key]}
+    assert differ == {"How much memory is that?"}
