@@ -84,6 +84,24 @@ def test_the_ops_that_meta_takes_apart_are_those_of_torch() -> None:
     assert apart == {*WHOLE, "native_channel_shuffle"}  # which moves data, and is composed on CUDA
 
 
+@pytest.mark.skipif(
+    torch.torch_version.TorchVersion(torch.__version__) < "2.14", reason="torch took the path of products"
+)
+@pytest.mark.parametrize("mask", [None, (16, 16), (4, 16, 16)])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_attention_of_three_axes_has_a_kernel_too(mask: tuple[int, ...] | None, dropout: float) -> None:
+    def function(h: torch.Tensor) -> torch.Tensor:
+        q, k, v = h.view(3, 4, 16, 64).unbind(0)
+        added = torch.zeros(mask, device=h.device) if mask else None
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=added, dropout_p=dropout).flatten(0, 1)
+
+    table = run(After(function), "192x64", "training")
+    kernel = "aten._scaled_dot_product_flash_attention_for_cpu"
+    assert of(table, kernel) == of(table, f"{kernel}_backward") == (dropout == 0)
+    # the layer's products, the scores and what is weighed by them
+    assert table.totals.macs == 192 * 64 * 64 + 2 * 4 * 16 * 16 * 64
+
+
 def tables() -> list[str]:
     return [torch._C._dispatch_dump_table(f"aten::{name}") for name in WHOLE]
 

@@ -21,6 +21,8 @@ from vggcost.trace.recorder import Function
 __all__ = ["KERNELS", "Attention"]
 
 Within = Callable[[Function], AbstractContextManager[None]]
+_BATCHED = torch.torch_version.TorchVersion(torch.__version__) >= "2.14"
+"""Whether torch gives three axes a fourth before it chooses a kernel."""
 KERNELS = ("auto", "math", "flash", "efficient")
 
 
@@ -74,6 +76,11 @@ class Attention:
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> torch.Tensor:
+        if _BATCHED and query.is_meta and query.dim() == key.dim() == value.dim() == 3:
+            query, key, value = query.unsqueeze(0), key.unsqueeze(0), value.unsqueeze(0)
+            while attn_mask is not None and attn_mask.dim() < 4:
+                attn_mask = attn_mask.unsqueeze(0)
+            return self._attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa).squeeze(0)
         chosen = self._choose(query, dropout_p)
         plain = query.dim() == key.dim() == value.dim() == 4 and query.is_meta and key.is_meta
         shared = enable_gqa and self.device != "cpu"  # the CPU's kernel lets query heads share a key head
