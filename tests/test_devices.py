@@ -153,7 +153,7 @@ def test_a_training_step_and_a_run_on_the_cpu() -> None:
     def reads(layer: Any, x: torch.Tensor) -> Any:
         return layer(x.cuda()) + torch.zeros(4, device="cuda") + (x.sum().item() > 0)
 
-    table = analyze(Does(reads, nn.Linear(16, 4)), (x,), fallback="cpu")
+    table = analyze(Does(reads, nn.Linear(16, 4)), "16", batch=2, fallback="cpu")
     assert table.totals.macs == 128
     assert table.run.note.endswith(SAID.format("cuda", "the CPU"))
 

@@ -17,7 +17,7 @@ from vggcost.cost import cost_table
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load import GivenLoss, Loaded, batch_of, filled, folded, load, loss_of, named, to_arguments, with_batch
 from vggcost.load.nested import apart
-from vggcost.records import Arguments, Convention, CostTable, RunInfo, Trace
+from vggcost.records import Arguments, Convention, CostTable, GivenRecord, RunInfo, Trace
 from vggcost.units import described, exact, joined
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def traced(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) ->
         loaded, run, arguments = prepared(
             model, inputs, said.batch, mode, words, said.options, fuse=said.fuse, real=True
         )
-        run = replace(run, device="cpu", note=joined(run.note, f"run on real CPU tensors, since on meta: {error}"))
+        run = replace(run, device="cpu", note=joined(run.note, _drawn(arguments), f"{_REAL}: {error}"))
         trace = trace_model(loaded.model, run, arguments=arguments, assume=limits, dtype=dtype, criterion=criterion)
     step, why_not = None, ""
     if said.saved and mode == "inference":
@@ -244,6 +244,15 @@ def prepared(
         size, mode, note=note,
     )  # fmt: skip
     return loaded, run, arguments
+
+
+_REAL = "run on real CPU tensors, since on meta"
+
+
+def _drawn(arguments: Arguments) -> str:
+    """Say which values a real run takes where none were given."""
+    given = all(isinstance(record, GivenRecord) for record in arguments.records)
+    return "" if given else "whole numbers that were not given are 0, other ones random"
 
 
 def _form(arguments: Arguments) -> Arguments:

@@ -10,20 +10,21 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vggcost.arguments import Arguments, FilledRecord, InputRecord, Shape
+from vggcost.arguments import MOST_NUMBERS, Arguments, GivenRecord, InputRecord, Shape, rebuilt
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "MOST_NUMBERS",
     "SCHEMA",
     "Arguments",
     "Assumption",
     "Convention",
     "CostTable",
     "Coverage",
-    "FilledRecord",
     "FunctionRecord",
+    "GivenRecord",
     "InputRecord",
     "LayerCost",
     "MemoryLine",
@@ -38,6 +39,7 @@ __all__ = [
     "StorageRecord",
     "Totals",
     "Trace",
+    "rebuilt",
 ]
 
 SCHEMA = 1

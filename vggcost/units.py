@@ -200,6 +200,8 @@ def described(inputs: Sequence[InputRecord], batch: int) -> str:
     """
     if len(inputs) == 1 and not inputs[0].is_item:
         return _sized(inputs[0].sizes(batch), inputs[0].dtype)
+    if not inputs:
+        return "no tensor"
     listed = [f"{record.name} {_sized(record.shape, record.dtype)}" for record in inputs]
     return ", ".join([*listed[:_MOST], *([f"{len(listed) - _MOST} more"] if len(listed) > _MOST else [])])
 

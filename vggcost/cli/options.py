@@ -35,13 +35,13 @@ def inputs_option(function: Command) -> Command:
         metavar="INPUT",
         multiple=True,
         help="An input; may be repeated. By position without the batch: 3x224x224, 128:int64. By name with every "
-        "size: input_ids=1x128:int64. Token ids: tokens:1x128.",
+        "size: input_ids=1x128:int64. Token ids: tokens:1x128. Values: lengths=[5,3,2], a plain one n=value:3.",
     )
     @click.option(
         "--input-json",
         metavar="FILE",
         help='Inputs as JSON (- is standard input): an object of keyword arguments or a list; {"shape": [1, 128], '
-        '"dtype": "int64"} is a tensor.',
+        '"dtype": "int64"} is a tensor, and so is {"values": [5, 3, 2]}.',
     )
     @wraps(function)
     def command(*args: Any, texts: tuple[str, ...], input_json: str | None, **options: Any) -> Any:

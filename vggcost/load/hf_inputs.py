@@ -15,7 +15,7 @@ from math import prod
 from typing import Any
 
 from vggcost.load.hf_sizes import Sizes
-from vggcost.records import Arguments, FilledRecord, InputRecord, Shape
+from vggcost.records import Arguments, GivenRecord, InputRecord, Shape
 
 __all__ = ["DefaultInputs", "Measure"]
 
@@ -37,8 +37,9 @@ _IMAGES, _SOUNDS = ("pixel_values",), ("input_features", "input_values")
 
 @dataclass(frozen=True)
 class Given:
-    """One argument: its shape for one example, its type, and its values where it has some.
+    """One argument: its shape for one example, its type, and its values along the last axis, where it has some.
 
+    The last of these goes on to the end of the axis.
     `packed`: the examples of a batch lie one after the other along the first axis, which is none of the batch.
     """
 
@@ -50,9 +51,10 @@ class Given:
     def record(self, name: str, batch: int) -> InputRecord:
         """Return the tensor for a batch."""
         shape = (batch * self.shape[0], *self.shape[1:]) if self.packed else (batch, *self.shape)
-        if self.values:
-            return FilledRecord(name, shape, self.dtype, self.values)
-        return InputRecord(name, shape, self.dtype)
+        if not self.values:
+            return InputRecord(name, shape, self.dtype)
+        row = [*self.values, *self.values[-1:] * (shape[-1] - len(self.values))]
+        return GivenRecord(name, shape, self.dtype, row[: shape[-1]], usual=True)
 
 
 Measure = Callable[[str, Arguments], Any]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vggcost.errors import InputError
-from vggcost.records import Arguments, FilledRecord, InputRecord
+from vggcost.load.values import first_size, given, read_json_prefix
+from vggcost.records import Arguments, GivenRecord, InputRecord, rebuilt
 from vggcost.units import did_you_mean, exact
 
 __all__ = [
@@ -32,6 +33,7 @@ DTYPES = (
 )  # fmt: skip
 _FORM = "write the shape without the batch, such as 3x224x224, and the batch as -b 8"
 _NAMED_FORM = "write a name, = and the whole shape, the batch too, such as input_ids=1x128:int64"
+_VALUE_FORM = "write values in brackets, such as lengths=[5,3,2] or mask=[[true,false]], and a plain one as n=value:3"
 _LARGEST = 2**62  # bytes that torch can still address
 _SIZES = r"\d{1,19}([x×*]\d{1,19})*"
 
@@ -66,9 +68,11 @@ def parse_inputs(texts: str | Sequence[str], batch: int = 1) -> Arguments:
 
     Args:
         texts: each is one of `3x224x224` (sizes without the batch, passed by position), `input_ids=1x128` (a keyword
-            argument of this whole shape) and `tokens:1x128` (int64 of this whole shape, by position; also after
-            a name); a dtype may follow, such as `128:int64`.
-        batch: N, put before sizes without a batch, and in the place of a first size of 1.
+            argument of this whole shape), `tokens:1x128` (int64 of this whole shape), `[5,3,2]` (a tensor of these
+            values) and `value:3` (a plain value, as JSON), the last three by position or after a name; a dtype may
+            follow, such as `128:int64` or `[5,3,2]:int32`, and makes a tensor without axes of `value:3:int64`.
+        batch: N, put before sizes without a batch, and in the place of a first size of 1, where the values of one
+            example are those of all.
 
     Returns:
         The arguments of the model's forward.
@@ -82,28 +86,34 @@ def parse_inputs(texts: str | Sequence[str], batch: int = 1) -> Arguments:
         (2, 3, 224, 224)
         >>> parse_inputs(["input_ids=1x128:int64"], 8).kwargs["input_ids"].shape
         (8, 128)
+        >>> parse_inputs(["lengths=[5,3,2]", "pad=value:true"]).kwargs["lengths"].values
+        [5, 3, 2]
     """
     if batch < 1:
         raise InputError(f"the batch must be 1 or more, not {batch}")
-    args: list[InputRecord] = []
-    kwargs: dict[str, InputRecord] = {}
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
     for text in (texts,) if isinstance(texts, str) else texts:
-        name, record = _parsed(text, batch)
+        name, found = _parsed(text, batch)
         if not name:
-            args.append(record)
+            args.append(found)
         elif name in kwargs:
             raise InputError(f"the input {name!r} is given twice; give each name once")
         else:
-            kwargs[name] = record
+            kwargs[name] = found
     return named(Arguments(tuple(args), dict(kwargs)))
 
 
-def _parsed(text: str, batch: int) -> tuple[str, InputRecord]:
-    """Read one text: the name, empty for an input passed by position, and the tensor."""
+def _parsed(text: str, batch: int) -> tuple[str, Any]:
+    """Read one text: the name, empty for an input passed by position, and the tensor or plain value."""
     what = f"the input {text!r}"
-    name, equals, value = (part.strip() for part in text.rpartition("="))
+    name, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or text.lstrip().startswith(_VALUES):
+        name, equals, value = "", "", text.strip()
     if equals and not name.isidentifier():
         raise InputError(f"cannot read {what}; {_NAMED_FORM}")
+    if value.startswith(_VALUES):
+        return name, _value(value, batch, what)
     tokens = value.startswith("tokens:")
     sizes, _, dtype = value.removeprefix("tokens:").partition(":")
     form = _NAMED_FORM if equals else "write tokens: and the whole shape, such as tokens:1x128" if tokens else _FORM
@@ -115,6 +125,25 @@ def _parsed(text: str, batch: int) -> tuple[str, InputRecord]:
         raise InputError(f"{what} has a size of 0; {form}")
     shape = sized(shape, batch, what) if equals or tokens else (batch, *shape)
     return name, tensor_of(shape, dtype, f"{what} at batch {batch}")
+
+
+_PLAIN = "value:"
+_VALUES = ("[", _PLAIN)
+
+
+def _value(text: str, batch: int, what: str) -> Any:
+    """Read values in brackets as a tensor, and what comes after `value:` as it is."""
+    try:
+        value, rest = read_json_prefix(text.removeprefix(_PLAIN), what)
+    except InputError as error:
+        raise InputError(f"{error}; {_VALUE_FORM}") from None
+    if rest and not rest.startswith(":"):
+        raise InputError(f"cannot read {what}: {rest!r} is too much; {_VALUE_FORM}")
+    if text.startswith(_PLAIN) and not rest:
+        return value
+    if text.startswith(_PLAIN) and isinstance(value, (list, dict, str)):
+        raise InputError(f"cannot read {what}: only a number has a dtype; {_VALUE_FORM}")
+    return given(value, what, _dtype(rest[1:], f"in input {what}") if rest else "", batch=batch)
 
 
 def _dtype(dtype: str, where: str) -> str:
@@ -154,28 +183,30 @@ def sized(shape: tuple[int, ...], batch: int, what: str) -> tuple[int, ...]:
 
 
 def read_inputs(inputs: Any) -> tuple[Arguments, int]:
-    """Describe tensors given to the API; they are neither kept nor changed.
+    """Describe what is given to the API; it is not changed, and what holds tensors is described anew.
 
     Args:
         inputs: a tensor, a tuple or list of positional arguments, or a mapping of keyword arguments; each argument
-            is a tensor, a plain value (bool, int, float, str, None), or a tuple, list or dict of those.
+            is a tensor, a plain value, or a tuple, list, dict, named tuple, dataclass or other object with those.
 
     Returns:
         The arguments of the model's forward, and the batch (see `batch_of`).
 
     Raises:
-        InputError: something among them is neither a tensor nor plain, or there is no tensor.
+        InputError: something among them can be no argument.
     """
     if isinstance(inputs, Mapping):
-        found = Arguments((), {_keyword(key): _read(value, str(key)) for key, value in inputs.items()})
-    elif isinstance(inputs, (tuple, list)):
-        found = Arguments(tuple(_read(value, f"input{at}") for at, value in enumerate(inputs)))
+        known: dict[int, Any] = {}
+        found = Arguments((), {_keyword(key): rebuilt(v, _read, str(key), known=known) for key, v in inputs.items()})
+    elif isinstance(inputs, (tuple, list)) and not hasattr(inputs, "_fields"):
+        known = {}
+        found = Arguments(tuple(rebuilt(v, _read, f"input{at}", known=known) for at, v in enumerate(inputs)))
     else:
-        found = Arguments((_read(inputs, "the input"),))
-    if not found.inputs:
-        raise InputError(
-            "no tensor among the inputs; give a tensor, a tuple of tensors, a dict, or a string such as '3x224x224'"
-        )
+        found = Arguments((rebuilt(inputs, _read, "the input"),))
+        if not found.records:
+            raise InputError(
+                "no tensor among the inputs; give a tensor, a tuple of tensors, a dict, or a string such as '3x224x224'"
+            )
     found = named(found)
     return found, batch_of(found)
 
@@ -186,22 +217,21 @@ def _keyword(key: Any) -> str:
     return key
 
 
-def _read(value: Any, where: str) -> Any:
+def _read(value: Any, where: str, inside: bool) -> Any:
     import torch
 
     if isinstance(value, torch.Tensor):
         if value.layout is not torch.strided or value.is_nested:
             raise InputError(f"{where} is a sparse or nested tensor; give a dense one of the shape to count")
-        return InputRecord("", tuple(value.shape), str(value.dtype).removeprefix("torch."))
-    if value is None or isinstance(value, (bool, int, float, str)):
+        shape, dtype = tuple(value.shape), str(value.dtype).removeprefix("torch.")
+        valued = not value.is_meta and type(value).__torch_dispatch__ is torch.Tensor.__torch_dispatch__
+        return GivenRecord("", shape, dtype, value) if valued else InputRecord("", shape, dtype)
+    array = hasattr(value, "__array__") and getattr(value, "shape", ()) != ()
+    if inside or not (array or isinstance(value, (set, frozenset, Iterator))):
         return value
-    if isinstance(value, Mapping):
-        return {key: _read(item, f"{where}.{key}") for key, item in value.items()}
-    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):  # a named tuple is a class of the user's
-        return (tuple if isinstance(value, tuple) else list)(_read(v, f"{where}.{at}") for at, v in enumerate(value))
     raise InputError(
         f"{where} is a {type(value).__name__}; inputs are a tensor, a tuple of tensors, a dict of keyword arguments, "
-        "plain values and nestings of these, or a string such as '3x224x224'"
+        "plain values and nestings of these, or a string such as '3x224x224'; torch.from_numpy makes a tensor of an array"
     )
 
 
@@ -214,20 +244,18 @@ def named(arguments: Arguments) -> Arguments:
         ['input.0', 'input.1', 'mask']
     """
     several = len(arguments.args) > 1
+    known: dict[int, Any] = {}
+
+    def leaf(value: Any, path: str, inside: bool) -> Any:
+        return replace(value, name=path) if isinstance(value, InputRecord) and not value.name else value
+
     return Arguments(
-        tuple(_named(value, f"input{at}" if several else "input") for at, value in enumerate(arguments.args)),
-        {key: _named(value, key) for key, value in arguments.kwargs.items()},
+        tuple(
+            rebuilt(value, leaf, f"input{at}" if several else "input", known=known)
+            for at, value in enumerate(arguments.args)
+        ),
+        {key: rebuilt(value, leaf, key, known=known) for key, value in arguments.kwargs.items()},
     )
-
-
-def _named(value: Any, name: str) -> Any:
-    if isinstance(value, InputRecord):
-        return value if value.name else replace(value, name=name)
-    if isinstance(value, dict):
-        return {key: _named(item, f"{name}.{key}") for key, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return type(value)(_named(item, f"{name}.{at}") for at, item in enumerate(value))
-    return value
 
 
 def batch_of(arguments: Arguments) -> int:
@@ -254,15 +282,15 @@ def filled(arguments: Arguments, numbers: Mapping[str, int]) -> Arguments:
     """Fill tensors of whole numbers, by their names; those that hold something already are left as they are.
 
     Example:
-        >>> filled(parse_inputs("mask=1x3:int64"), {"mask": 1}).kwargs["mask"].row()
-        (1, 1, 1)
+        >>> filled(parse_inputs("mask=1x3:int64"), {"mask": 1}).kwargs["mask"].values
+        1
     """
 
     def fill(record: InputRecord) -> InputRecord:
         whole = record.dtype.startswith(("int", "uint", "bool"))
-        if record.name not in numbers or not whole or isinstance(record, FilledRecord) or not record.shape:
+        if record.name not in numbers or not whole or isinstance(record, GivenRecord):
             return record
-        return FilledRecord(record.name, record.shape, record.dtype, (numbers[record.name],))
+        return GivenRecord(record.name, record.shape, record.dtype, numbers[record.name], usual=True)
 
     return arguments.map(fill)
 
@@ -270,8 +298,10 @@ def filled(arguments: Arguments, numbers: Mapping[str, int]) -> Arguments:
 def with_batch(arguments: Arguments, n: int, now: int = 1) -> Arguments:
     """Put a batch of `n` where the arguments of a model for a batch of `now` have that as their first size.
 
+    The values of one example are those of all.
+
     Raises:
-        InputError: `n` is another batch, and no tensor starts with that of now.
+        InputError: `n` is another batch, and no tensor starts with that of now, or one has values of its own for each.
 
     Example:
         >>> with_batch(parse_inputs("tokens:1x128"), 8).inputs[0].shape
@@ -281,9 +311,21 @@ def with_batch(arguments: Arguments, n: int, now: int = 1) -> Arguments:
         return arguments
     return _changed(
         arguments,
-        lambda record: record.shape[:1] == (now,),
-        lambda record: replace(record, shape=(n, *record.shape[1:])),
+        lambda record: record.shape[:1] == (now,) and not record.is_item,
+        lambda record: _of_batch(record, n),
         f"no input starts with a size of {exact(now)} that a batch of {exact(n)} could take the place of",
+    )
+
+
+def _of_batch(record: InputRecord, n: int) -> InputRecord:
+    shape = (n, *record.shape[1:])
+    if not isinstance(record, GivenRecord) or first_size(record.values, len(shape)) == 1:
+        return replace(record, shape=shape)
+    if not record.is_kept:
+        return InputRecord(record.name, shape, record.dtype)
+    raise InputError(
+        f"the values given of {record.name} are those of a batch of {exact(record.shape[0])}, and none of "
+        f"{exact(n)}; give those of one example, which are repeated, or the shape alone"
     )
 
 

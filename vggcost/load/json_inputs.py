@@ -1,21 +1,22 @@
-"""Inputs written as JSON: nested arguments, in which `{"shape": [1, 128], "dtype": "int64"}` is a tensor."""
+"""Inputs written as JSON: nested arguments, in which `{"shape": [1, 128]}` and `{"values": [5, 3, 2]}` are tensors."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vggcost.errors import FileError, InputError
 from vggcost.load.inputs import named, sized, tensor_of
-from vggcost.records import Arguments, FilledRecord, InputRecord
+from vggcost.load.values import given
+from vggcost.records import Arguments, InputRecord
 from vggcost.units import did_you_mean
 
 __all__ = ["JsonText", "read_json"]
 
 _KEYS = ("shape", "dtype", "values")
-_FORM = 'a tensor is {"shape": [1, 128], "dtype": "int64"}'
+_FORM = 'a tensor is {"shape": [1, 128], "dtype": "int64"}, or with its values {"values": [5, 3, 2]}'
 
 
 def read_json(text: str, batch: int = 1) -> Arguments:
@@ -23,9 +24,9 @@ def read_json(text: str, batch: int = 1) -> Arguments:
 
     Args:
         text: an object of keyword arguments, or a list of positional ones. Inside, an object with the key `shape`
-            (and perhaps `dtype`, float32 without it) is a tensor of that whole shape; `values` are its whole numbers
-            along the last axis, where a model looks at them, and the last one goes on to its end. Everything else is
-            passed as it is.
+            (and perhaps `dtype`, float32 without it) is a tensor of that whole shape. One with `values`, which are
+            numbers nested in lists, is a tensor of these; with a `shape` too, they are repeated along the axes that
+            they do not have, and of a single row the last one goes on to its end. Everything else is passed as it is.
         batch: N, which takes the place of a first size of 1.
 
     Returns:
@@ -46,14 +47,14 @@ def read_json(text: str, batch: int = 1) -> Arguments:
         raise InputError(f"not JSON ({error}); {_FORM}") from None
     if batch < 1:
         raise InputError(f"the batch must be 1 or more, not {batch}")
+    if isinstance(data, dict) and isinstance(data.get("shape", data.get("values")), list) and data.keys() <= {*_KEYS}:
+        raise InputError("a single tensor; give it by name in an object, or by position in a list, [{…}]")
     if isinstance(data, dict):
         found = Arguments((), {key: _read(value, key, batch) for key, value in data.items()})
     elif isinstance(data, list):
         found = Arguments(tuple(_read(value, str(at), batch) for at, value in enumerate(data)))
     else:
         raise InputError(f"expected an object of keyword arguments or a list of positional ones, not {data!r:.60}")
-    if not found.inputs:
-        raise InputError(f"no tensor among the inputs; {_FORM}, given by name in an object or by position in a list")
     return named(found)
 
 
@@ -111,7 +112,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _read(value: Any, where: str, batch: int) -> Any:
     if isinstance(value, dict):
-        if "shape" in value:
+        if _is_tensor(value):
             return _tensor(value, where, batch)
         return {key: _read(item, f"{where}.{key}", batch) for key, item in value.items()}
     if isinstance(value, list):
@@ -119,19 +120,26 @@ def _read(value: Any, where: str, batch: int) -> Any:
     return value
 
 
+def _is_tensor(value: dict[str, Any]) -> bool:
+    return "shape" in value or ("values" in value.keys() <= {*_KEYS} and not isinstance(value["values"], dict))
+
+
 def _tensor(value: dict[str, Any], where: str, batch: int) -> InputRecord:
     foreign = [key for key in value if key not in _KEYS]
     if foreign:
         raise InputError(f"{where}: no key {foreign[0]!r}{did_you_mean(foreign[0], _KEYS)}; {_FORM}")
-    shape, dtype = value["shape"], value.get("dtype", "float32")
-    if not isinstance(shape, list) or not all(type(size) is int and size > 0 for size in shape):
-        raise InputError(f"{where}.shape must be a list of whole numbers above 0, not {json.dumps(shape):.60}")
+    dtype, values = value.get("dtype", "" if "values" in value else "float32"), value.get("values")
     if not isinstance(dtype, str):
         raise InputError(f"{where}.dtype must be the name of a dtype, not {json.dumps(dtype):.60}; {_FORM}")
-    record = tensor_of(sized(tuple(shape), batch, where), dtype, where)
+    if "shape" not in value:
+        found = given(values, f"{where}.values", dtype, batch=batch)
+        return replace(found, dtype=tensor_of(found.shape, found.dtype, where).dtype)
+    shape, least = value["shape"], 0 if "values" in value else 1
+    if not isinstance(shape, list) or not all(type(size) is int and size >= least for size in shape):
+        raise InputError(f"{where}.shape must be a list of whole numbers above 0, not {json.dumps(shape):.60}")
+    record = tensor_of(sized(tuple(shape), batch, where), dtype or "float32", where)
     if "values" not in value:
         return record
-    values = value["values"]
-    if not isinstance(values, list) or not values or not all(type(n) is int for n in values) or not shape:
-        raise InputError(f"{where}.values must be a list of whole numbers, those along the last axis; the last goes on")
-    return FilledRecord(record.name, record.shape, record.dtype, tuple(values))
+    if isinstance(values, list) and values and shape and not isinstance(values[0], list):
+        values = [*values, *values[-1:] * (shape[-1] - len(values))]
+    return given(values, f"{where}.values", dtype, record.shape)

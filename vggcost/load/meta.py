@@ -17,7 +17,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["SMALL", "constant", "meta_like", "on_meta", "to_meta", "without_device"]
+from vggcost.records import MOST_NUMBERS
+
+__all__ = ["SMALL", "constant", "is_whole", "meta_like", "on_meta", "to_meta", "without_device"]
 
 SMALL = 2**20
 """Elements up to which a constant tensor is real: 8 MiB at most."""
@@ -59,15 +61,17 @@ FILLS = frozenset(f"aten.{name}" for name in ("full", "zeros", "empty"))
 def constant(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     """Whether what an op makes stays real, for control flow to read, though it was to go to meta.
 
-    A small table of numbers does, and so does a copy of real whole numbers, and ones, which are masks that a model may
-    read. A table filled with another real number does not: it holds data to come.
+    A small table of numbers does, and so does a copy of real whole numbers or of a few others, and ones, which are masks
+    that a model may read. A table filled with another real number does not: it holds data to come.
     """
     if op == "aten._to_copy":
-        return not args[0].is_meta and any(map(_whole, (args[0].dtype, kwargs.get("dtype"))))
-    return (op in COUNTS or (op in FILLS and _whole(kwargs.get("dtype")))) and _small(args)
+        few = args[0].numel() <= MOST_NUMBERS
+        return not args[0].is_meta and (few or any(map(is_whole, (args[0].dtype, kwargs.get("dtype")))))
+    return (op in COUNTS or (op in FILLS and is_whole(kwargs.get("dtype")))) and _small(args)
 
 
-def _whole(dtype: torch.dtype | None) -> bool:
+def is_whole(dtype: torch.dtype | None) -> bool:
+    """Whether a tensor of this type holds whole numbers or truth values."""
     return dtype is not None and not dtype.is_floating_point and not dtype.is_complex
 
 

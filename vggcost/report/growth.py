@@ -26,7 +26,7 @@ def growth(table: CostTable) -> str:
     known = [(layer_name(layer), _pixels(layer.receptive_field)) for layer in table.layers if layer.receptive_field]
     if len(known) < 2:
         return ""
-    side = max(table.run.inputs[0].shape[2:], default=0)
+    side = max((size for record in table.run.inputs[:1] for size in record.shape[2:]), default=0)
     most = max(side, *(pixels for _, pixels in known))
     step = _WIDE / len(known)
 

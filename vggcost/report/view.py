@@ -192,7 +192,7 @@ def what_goes_in(table: CostTable) -> str:
     """
     run = table.run
     text = described(run.inputs, run.batch)
-    if len(run.inputs) > 1 or run.inputs[0].is_item:
+    if len(run.inputs) != 1 or run.inputs[0].is_item:
         return text
     return f"1 input of {text}" if run.batch == 1 else f"{exact(run.batch)} inputs of {text}"
 

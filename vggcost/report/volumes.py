@@ -128,6 +128,8 @@ def _sizes(sizes: Shape) -> tuple[int, int, int]:
 
 def source_of(table: CostTable) -> tuple[int, int, int]:
     """The sizes of what goes in; token ids have one channel."""
+    if not table.run.inputs:
+        return 1, 1, 1
     record = table.run.inputs[0]
     sizes = record.sizes(table.run.batch) or record.shape[1:]
     return (1, sizes[0], 1) if len(sizes) == 1 and "int" in record.dtype else _sizes((1, *sizes))

@@ -19,7 +19,7 @@ from vggcost.load.meta import to_meta, without_device
 from vggcost.records import Assumption
 from vggcost.units import exact
 
-__all__ = ["ASSUMABLE", "READERS", "Assumed", "Unknowable", "read"]
+__all__ = ["ASSUMABLE", "READERS", "Assumed", "Unknowable", "read", "reads"]
 
 
 class Unknowable(Exception):
@@ -41,12 +41,14 @@ class Assumed:
         real: whether all tensors of the run have values.
         unknown: storages of real tensors that a meta tensor was written into, so that they hold no
             value any more.
+        read: whether the model has read values that are known, so that they control what it does.
     """
 
     limits: Mapping[str, int] = field(default_factory=dict)
     where: Callable[[], str] = str
     real: bool = False
     unknown: set[int] = field(default_factory=set)
+    read: bool = False
     calls: dict[tuple[str, str], int] = field(default_factory=dict)
 
     kept: list[torch.Tensor] = field(default_factory=list)
@@ -65,6 +67,7 @@ class Assumed:
         """Return how many elements a mask selects; None if its values are not known."""
         if mask.is_meta or mask.untyped_storage()._cdata in self.unknown:
             return None
+        self.read = True
         return int(mask.count_nonzero())
 
     def follow(self, op: str, args: tuple[Any, ...], result: torch.Tensor) -> None:
@@ -261,8 +264,14 @@ def without_masks(assumed: Assumed, op: str, indices: Any) -> Any:
 
 _ARRAYS = (torch.Tensor.numpy, torch.Tensor.__array__)
 _OF_META = (torch.Tensor.new_tensor, torch.Tensor.new_ones, torch.ones_like, torch.Tensor.tolist)
+_OUT = (*_ARRAYS, torch.Tensor.tolist)
 READERS = frozenset((*_ARRAYS, *_OF_META, torch.tensor, torch.as_tensor))
 """Functions that make a tensor of plain values, or plain values of a tensor."""
+
+
+def reads(func: Any, args: tuple[Any, ...]) -> bool:
+    """Whether one of `READERS` reads the values of a real tensor."""
+    return func in _OUT and not args[0].is_meta
 
 
 def read(number: Callable[[torch.Tensor], Any], func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

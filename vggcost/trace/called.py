@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from vggcost.load.devices import MOVES, PLACING, Devices
 from vggcost.trace.attention import Attention
-from vggcost.trace.bounds import READERS, read
+from vggcost.trace.bounds import READERS, read, reads
 from vggcost.trace.kernels import CALLS, LIMIT
 from vggcost.trace.mixed import Mixing, mixing
 from vggcost.trace.recall import Before, Given, Recalled, given_of, recalled, repeatable, replay, undisturbed
@@ -94,20 +94,18 @@ class Called(TorchFunctionMode):
         if known.moves or (kwargs and not PLACING.isdisjoint(kwargs)):
             func, args, kwargs = self._devices.placed(known.name, func, args, kwargs)
         memory = known.memory
-        if known.mixing is not None:
-            args, kwargs = known.mixing(self._recorder, args, kwargs)
         if memory is None or self._recorder.function is not None or not undisturbed(self._recorder):
-            return self._run(known.name, func, args, kwargs)
+            return self._run(known, func, args, kwargs)
         given = given_of(self._recorder, args, kwargs)
         if given is None:
-            return self._run(known.name, func, args, kwargs)
+            return self._run(known, func, args, kwargs)
         call = memory.get(given[0], _NEW)
         if call is _NEW:  # most calls come once, and need no record to repeat them from
             if len(memory) < LIMIT:
                 memory[given[0]] = None
-            return self._run(known.name, func, args, kwargs)
+            return self._run(known, func, args, kwargs)
         if call is None:
-            return self._again(known.name, memory, given, func, args, kwargs)
+            return self._again(known, memory, given, func, args, kwargs)
         if call.attention:
             self._attention.used |= call.attention
         with _past():  # the recorder
@@ -123,13 +121,13 @@ class Called(TorchFunctionMode):
         stable = self._remember and own
         return _Known(name, CALLS.setdefault(func, {}) if stable else None, mixing(func), name in MOVES)
 
-    def _again(self, name: str, memory: Memory, given: Given, func: Any, args: Any, kwargs: Any) -> Any:
+    def _again(self, known: _Known, memory: Memory, given: Given, func: Any, args: Any, kwargs: Any) -> Any:
         """Run a call that was seen once, and remember it if all of it follows from its signature."""
         recorder, attention = self._recorder, self._attention
         before, used = Before.of(recorder), attention.used
         attention.used = set()
         try:
-            result = self._run(name, func, args, kwargs)
+            result = self._run(known, func, args, kwargs)
         finally:
             attention.used, used = used | attention.used, attention.used
         call = recalled(recorder, before, given, args, kwargs, result, used)
@@ -137,8 +135,11 @@ class Called(TorchFunctionMode):
             memory[given[0]] = call
         return result
 
-    def _run(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+    def _run(self, known: _Known, func: Any, args: Any, kwargs: Any) -> Any:
         recorder, attention, outer = self._recorder, self._attention, self._recorder.function
+        name = known.name
+        if known.mixing is not None and not recorder.assumed.real:
+            args, kwargs = known.mixing(recorder, args, kwargs)
         if func is attention.original:  # also where it was imported by name
             return attention.attend(*args, **kwargs)
         inside = outer is not None and (outer.name == _CUSTOM or isinstance(func, _DIRECT))
@@ -146,6 +147,7 @@ class Called(TorchFunctionMode):
             recorder.function = Function(name, args, kwargs)
         try:
             if func in READERS:
+                recorder.assumed.read = recorder.assumed.read or reads(func, args)
                 return read(recorder.value_of, func, args, kwargs)
             return func(*args, **kwargs)
         finally:

@@ -101,7 +101,8 @@ def _misfit(model: nn.Module, arguments: Arguments) -> str | None:
         by_name = f", or by name as -i {example}=1x3x224x224" if example else ""
         return (
             f"forward cannot be called so ({error}); it takes {', '.join(listed) or 'nothing'}; "
-            f"give tensors in this order, each with its own -i{by_name}; other values go into --input-json"
+            f"give tensors in this order, each with its own -i{by_name}; plain values as -i name=value:3, and what is "
+            "nested in --input-json"
         )
     return None
 

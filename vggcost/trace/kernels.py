@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from vggcost.load.meta import SMALL, constant, to_meta
+from vggcost.load.meta import SMALL, constant, is_whole, to_meta
 from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, without_masks
 from vggcost.trace.custom import DENSE, READS, SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
@@ -183,6 +183,8 @@ def run(
         if meta and plan.name in INDEXED and any(t.dtype in MASKS for t in tensors[1:]):
             args = (args[0], without_masks(assumed, plan.name, given[1]), *args[2:])
             remember = False  # every call is an assumption, or depends on a mask whose values are known
+        elif plan.name in BOUNDS:
+            assumed.read = True
         result = _compute(plan, func, args, kwargs)
     outputs = tensors_in(result)
     if meta and plan.name in FOLLOWED and not outputs[0].is_floating_point():
@@ -199,7 +201,10 @@ def run(
 
 
 def _grows(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> bool:
-    """Whether real tensors would make one that is too large to be real, such as a mask of all pairs."""
+    """Whether real tensors would make one that is too large to be real, such as a mask of all pairs.
+
+    Whole numbers may be as many as those that they are made of, which were given.
+    """
     if plan.nature == "view" or plan.writes or plan.name in BOUNDS:
         return False
     if plan.name != "aten.repeat" and sum(t.numel() for t in tensors) <= _PAIRED:
@@ -208,7 +213,8 @@ def _grows(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
         made = func(*to_meta(args, numbers=True), **to_meta(kwargs, numbers=True))
     except Exception:  # its size depends on the values, which are there
         return False
-    return any(t.numel() > SMALL for t in tensors_in(made))
+    most = max([SMALL, *[t.numel() for t in tensors if is_whole(t.dtype)]])
+    return any(t.numel() > (most if is_whole(t.dtype) else SMALL) for t in tensors_in(made))
 
 
 def _valueless(tensors: list[torch.Tensor], assumed: Assumed) -> bool:

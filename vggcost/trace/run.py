@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from math import prod
 from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
@@ -26,9 +25,8 @@ from torch.nn.modules.module import (
 import vggcost
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load.devices import Devices, asked
-from vggcost.load.meta import SMALL
 from vggcost.load.nested import watching
-from vggcost.records import Arguments, FilledRecord, InputRecord, ParamRecord, RunInfo, Trace
+from vggcost.records import Arguments, GivenRecord, InputRecord, ParamRecord, RunInfo, Trace
 from vggcost.trace.attention import Attention
 from vggcost.trace.autocast import Autocast
 from vggcost.trace.borrow import borrowed, unwrapped
@@ -40,10 +38,11 @@ from vggcost.trace.held import Modules, inside
 from vggcost.trace.higher import HigherOrder
 from vggcost.trace.layers import Layers
 from vggcost.trace.loss import Criterion, train
+from vggcost.trace.mixed import transformed
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.transforms import needs_gradients, unwatched
 from vggcost.trace.whole import Whole
-from vggcost.units import did_you_mean, joined
+from vggcost.units import did_you_mean, exact, joined
 
 __all__ = ["MODES", "converted", "outputs_of", "trace_model"]
 
@@ -104,7 +103,9 @@ def trace_model(
                 output = model(*passed.args, **passed.kwargs)
                 if training:
                     loss = train(recorder, output, criterion)
-        return trace_of(recorder, recorder.params, replace(run, loss=loss, inputs=arguments.inputs), attention)
+        return trace_of(
+            recorder, recorder.params, replace(run, loss=loss, inputs=arguments.inputs), arguments, attention
+        )
 
     try:
         return once(run, training)
@@ -225,15 +226,15 @@ def tensors_of(modules: Modules) -> tuple[list[tuple[str, torch.Tensor]], list[t
 
 
 def made(arguments: Arguments, real: bool = False) -> tuple[Arguments, list[torch.Tensor]]:
-    """Put a tensor in the place of every record, and list them; on meta, or on the CPU if real or with known values."""
+    """Put a tensor in the place of every record, and list them; on meta, or on the CPU if real or with kept values."""
     tensors: list[torch.Tensor] = []
     if real:
         torch.default_generator.manual_seed(0)
 
     def tensor(record: InputRecord) -> torch.Tensor:
         dtype = getattr(torch, record.dtype)
-        if isinstance(record, FilledRecord) and (real or prod(record.shape) <= SMALL):
-            found = torch.tensor(record.row(), dtype=dtype).expand(record.shape).clone()
+        if isinstance(record, GivenRecord) and (real or record.is_kept):
+            found = _filled(record, dtype)
         elif not real:
             found = torch.empty(record.shape, dtype=dtype, device="meta")
         else:  # a whole number is an index, and 0 is one of everything
@@ -246,6 +247,16 @@ def made(arguments: Arguments, real: bool = False) -> tuple[Arguments, list[torc
         return found
 
     return arguments.map(tensor), tensors
+
+
+def _filled(record: GivenRecord, dtype: torch.dtype) -> torch.Tensor:
+    """Make a tensor of given values, which shares nothing with theirs."""
+    values = record.values
+    if isinstance(values, torch.Tensor):
+        values = values.detach().as_subclass(torch.Tensor)
+    found = torch.as_tensor(values, dtype=dtype, device="cpu")
+    found = found.expand(record.shape) if found.numel() else found.reshape(record.shape)
+    return found.clone(memory_format=torch.contiguous_format)
 
 
 def checked(assume: Mapping[str, int]) -> Mapping[str, int]:
@@ -273,7 +284,7 @@ def explained(model: nn.Module, run: RunInfo, arguments: Arguments, recorder: Re
     except Unknowable as stop:
         until = recorder.calls[-1].path if recorder is not None and recorder.calls else ""
         error = Stopped(unknowable(stop, model, run.title, until))
-        error.trace = trace_of(recorder, recorder.params, run) if recorder is not None else None
+        error.trace = trace_of(recorder, recorder.params, run, arguments) if recorder is not None else None
         raise error from stop
     except BaseException as error:  # sys.exit() too
         if not isinstance(error, Refusal) and _is_ours(error):
@@ -288,11 +299,15 @@ class Stopped(TraceError):
 
 
 def trace_of(
-    recorder: Recorder, params: tuple[ParamRecord, ...], run: RunInfo, attention: Attention | None = None
+    recorder: Recorder,
+    params: tuple[ParamRecord, ...],
+    run: RunInfo,
+    arguments: Arguments,
+    attention: Attention | None = None,
 ) -> Trace:
     """Freeze what was seen, of a whole run or until it stopped."""
     modules, ops, storages = recorder.records()
-    note = joined(run.note, asked(recorder.asked, here(recorder)))
+    note = joined(run.note, told(recorder, arguments), asked(recorder.asked, here(recorder)))
     known = dtypes_of((p.dtype, p.nbytes) for p in params)
     run = replace(run, versions=versions(), note=note, param_dtypes=known, buffer_dtypes=recorder.buffer_dtypes)
     return Trace(
@@ -301,6 +316,17 @@ def trace_of(
         assumed=recorder.assumed.records(),
         functions=tuple(recorder.functions),
     )  # fmt: skip
+
+
+_LISTED = 4  # inputs that a note names
+
+
+def told(recorder: Recorder, arguments: Arguments) -> str:
+    """Say of which inputs the values controlled the run; nothing where none were read."""
+    records = [record for record in arguments.records if isinstance(record, GivenRecord) and not record.usual]
+    names = [record.name for record in records if record.is_kept or recorder.assumed.real]
+    more = [f"{exact(len(names) - _LISTED)} more"] if len(names) > _LISTED else []
+    return f"with the values given of {', '.join([*names[:_LISTED], *more])}" if recorder.assumed.read and names else ""
 
 
 def here(recorder: Recorder) -> str:
@@ -328,6 +354,7 @@ def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterato
                 kept if training else nullcontext(),  # without a backward pass there is nothing to keep for it
                 devices.answering(),
                 unwatched(recorder.pack, recorder.spans),
+                transformed(recorder),
                 recorder.mode(),
                 HigherOrder(recorder),
                 nullcontext() if recorder.assumed.real else Autocast(attention.device),

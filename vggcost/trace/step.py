@@ -6,7 +6,7 @@ steady state: gradients of the step before are freed at its start, states exist 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -67,7 +67,6 @@ def trace_step(
     dtype = getattr(torch, step.dtype) if step.dtype else None
     arguments = (arguments or Arguments(run.inputs)).map(lambda record: converted(record, step.dtype))
     run = replace(run, inputs=arguments.inputs)
-    passed, tensors = made(arguments)
     limits = checked(assume)
     recorder, loss = None, ""
     params: tuple[ParamRecord, ...] = ()
@@ -79,6 +78,8 @@ def trace_step(
         optimizer = optimizers.optimizer_of(step, trained)
         model.train()
         for _ in range(2):
+            passed, tensors = made(arguments)
+            anew = _anew(passed, tensors)
             recorder = Recorder(inside(model), remember, scratch=step.device == "cpu", assumed=Assumed(limits))
             attention = Attention(step.attention, step.device, recorder.within)
             register(recorder, tensors)
@@ -89,19 +90,32 @@ def trace_step(
                     recorder.register(parameter.grad, "gradient", keep=False)
             unrolled = Unrolled(step.device, recorder.within)
             with watched(recorder, True, attention), FusedLSTM(step.device), unrolled:
-                loss = _gradients(recorder, model, passed, optimizer, step.accumulate, names, criterion)
+                loss = _gradients(recorder, model, anew, optimizer, step.accumulate, names, criterion)
             optimizers.step(optimizer, recorder, step.device)
             _note_states(recorder, optimizer, names)
             optimizers.settle(optimizer)
         assert recorder is not None
-        trace = trace_of(recorder, params, replace(run, loss=loss), attention)
+        trace = trace_of(recorder, params, replace(run, loss=loss), arguments, attention)
         return replace(trace, update=optimizers.one_at_a_time(optimizer, recorder, step.device))
+
+
+def _anew(passed: Arguments, tensors: list[torch.Tensor]) -> Callable[[], Arguments]:
+    """Return what gives the arguments as they were, since a model may change the containers and values it is given."""
+    values = [(tensor, tensor.clone()) for tensor in tensors if not tensor.is_meta]
+
+    def again() -> Arguments:
+        with torch._C._DisableTorchDispatch(), torch._C.DisableTorchFunction():  # it is no work of the model's
+            for tensor, value in values:
+                tensor.data.copy_(value)
+        return passed.map(lambda record: record)
+
+    return again
 
 
 def _gradients(
     recorder: Recorder,
     model: nn.Module,
-    passed: Arguments,
+    anew: Callable[[], Arguments],
     optimizer: Optimizer,
     accumulate: int,
     names: dict[int, str],
@@ -110,7 +124,7 @@ def _gradients(
     loss = ""
     optimizer.zero_grad(set_to_none=True)
     for _ in range(accumulate):
-        given = passed.map(lambda record: record)  # a model may change the containers it is given
+        given = anew()
         loss = train(recorder, model(*given.args, **given.kwargs), criterion)
     for group in optimizer.param_groups:
         for parameter in group["params"]:

@@ -55,8 +55,8 @@ class Storages:
         """Note a tensor that existed before the run, and keep it alive unless the run may free it."""
         if not keep:
             return self._storage(tensor, OUTSIDE, role)
-        self._kept.append(tensor)
         storage = tensor.untyped_storage()
+        self._kept += (tensor, storage)  # the model may give the tensor another one
         key = storage._cdata
         position = self.ids.get(key)
         if position is None:
