@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.ops import First, Looked, Of, Self, meta, run
-from vggcost import VggcostError
+from vggcost import VggcostError, analyze
 from vggcost.cost import convention
 from vggcost.cost.macs import macs_of
 from vggcost.cost.ops import status_of
@@ -393,3 +393,22 @@ def test_sparse_and_nested_tensors_are_refused() -> None:
         assert "\n" not in str(error.value)
     with pytest.raises(VggcostError, match="sparse=False"):
         run(Looked(nn.Embedding(10, 3, sparse=True)), mode="training")
+
+
+def test_a_tensor_equals_itself_and_this_is_said() -> None:
+    """A kernel of a Gaussian process asks it of its two arguments; a tensor that may be another is not known."""
+
+    class Compared(nn.Module):
+        def __init__(self, other: bool) -> None:
+            super().__init__()
+            self.linear, self.other = nn.Linear(4, 4), other
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.linear(x)
+            return self.linear(y) if torch.equal(y, y.clone() if self.other else y.view(2, 4)) else y
+
+    table = analyze(Compared(False), (torch.zeros(2, 4),))
+    assert table.totals.macs == 2 * 2 * 4 * 4
+    assert [entry.op for entry in table.coverage.assumed] == ["aten.equal"]
+    with pytest.raises(VggcostError, match=r"aten\.equal"):
+        analyze(Compared(True), (torch.zeros(2, 4),))

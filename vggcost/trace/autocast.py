@@ -95,6 +95,7 @@ def casts_of(op: Any, device: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     leaves, form = pytree.tree_flatten((args, kwargs))
     place = torch.device(device, 0) if device == "cuda" else torch.device(device)
     count = -1
+    found: dict[int, torch.dtype]
     probes: list[Any] = []
     for leaf in leaves:
         if isinstance(leaf, torch.Tensor):
@@ -110,7 +111,7 @@ def casts_of(op: Any, device: str, args: tuple[Any, ...], kwargs: dict[str, Any]
         pass
     finally:
         found, _here.casts = _here.casts, before
-    return found  # type: ignore[no-any-return]
+    return dict(sorted(found.items()))
 
 
 @contextmanager

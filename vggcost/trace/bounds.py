@@ -208,8 +208,18 @@ def _item(assumed: Assumed, x: torch.Tensor) -> bool | int | float:
     return assumed.number(x.dtype)
 
 
+def _place(tensor: torch.Tensor) -> tuple[Any, ...]:
+    return tensor.untyped_storage()._cdata, tensor.storage_offset(), tensor.stride(), tensor.dtype
+
+
 def _equal(assumed: Assumed, a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and bool(assumed.value("aten.equal", "item"))
+    if a.shape != b.shape:
+        return False
+    if _place(a) == _place(b):
+        if a.is_floating_point():
+            assumed.note("aten.equal", "a tensor equals itself, since it holds no NaN")
+        return True
+    return bool(assumed.value("aten.equal", "item"))
 
 
 def _repeat_interleave(assumed: Assumed, repeats: torch.Tensor, output_size: int | None = None) -> torch.Tensor:
