@@ -27,6 +27,7 @@ class Reduced(NamedTuple):
         """Return the bytes that live inside the kernel besides its result, and those of the result's storage.
 
         Example:
+            >>> import torch
             >>> Reduced(2, 1, True).of((torch.rand(4, 8), torch.rand(4, 8)))
             (128, 128)
         """
