@@ -14,7 +14,8 @@ from torch import nn
 from tests.conftest import command
 from vggcost import VggcostError, memory
 from vggcost._memory import fit
-from vggcost.cost.allocator import CONTEXT
+from vggcost.cost.allocator import CONTEXT, Allocator
+from vggcost.cost.step import MemoryReport
 from vggcost.report.memory import MEMORY_FORMATS, render_memory
 from vggcost.units import told_apart
 
@@ -26,8 +27,12 @@ def net() -> nn.Module:
 
 
 @cache
+def memory_of(batch: int, device: str = "cuda", context: int | None = None) -> MemoryReport:
+    return memory(net(), "3x32x32", batch=batch, device=device, context=context)
+
+
 def needed(batch: int, device: str, context: int | None = None) -> int:
-    return memory(net(), "3x32x32", batch=batch, device=device, context=context).needed_bytes
+    return memory_of(batch, device, context).needed_bytes
 
 
 @settings(max_examples=12)
@@ -43,6 +48,8 @@ def test_the_answer_fits_by_memorys_own_figure_and_the_next_does_not(
     assert found.next == found.answer + 1
     assert found.answer >= batch  # which fits
     assert found.largest
+    assert found.runs >= found.answer
+    assert found.runs == found.answer or device == "cuda"
 
 
 def test_what_is_reserved_goes_up_and_down_and_the_largest_is_found_all_the_same() -> None:
@@ -51,6 +58,30 @@ def test_what_is_reserved_goes_up_and_down_and_the_largest_is_found_all_the_same
     for budget in (CONTEXT + 34 * MIB, CONTEXT + 60 * MIB):
         largest = max(n for n in range(1, 260) if needed(n, "cuda") <= budget)
         assert fit(net(), budget, inputs="3x32x32", device="cuda").answer == largest
+
+
+def test_blocks_are_given_back_before_the_allocator_fails() -> None:
+    def run(limit: int | None) -> int:
+        allocator = Allocator(limit=limit)
+        first, kept = allocator.allocate(12 * MIB), allocator.allocate(2 * MIB)
+        allocator.free(first)
+        allocator.free(allocator.allocate(19 * MIB))  # which fits neither into the 12 nor into the 18 that are free
+        allocator.free(kept)
+        return allocator.reserved
+
+    assert run(None) == (12 + 20 + 20) * MIB
+    assert run(40 * MIB) == (20 + 20) * MIB  # the 12 went back; not the 20, of which 2 are taken
+    with pytest.raises(MemoryError):
+        run(39 * MIB)
+    found = memory(net(), "3x32x32", batch=40, device="cuda").allocator
+    assert found.allocated <= found.least <= found.reserved
+
+
+def test_what_still_runs_is_said() -> None:
+    budget = CONTEXT + 60 * MIB
+    found = fit(net(), budget, inputs="3x32x32", device="cuda")
+    most = max(n for n in range(1, 260) if memory_of(n).least_bytes <= budget)
+    assert found.answer < found.runs == most
 
 
 def test_what_must_fit() -> None:

@@ -189,6 +189,7 @@ def fit(model_or_name: str | nn.Module, budget: int, vary: str = "batch", inputs
     return Fit(
         vary, budget, low, at.totals.peak_bytes, high, above.totals.peak_bytes, binds, len(known),
         at.step.device, at.context_bytes, at.needed_bytes, above.needed_bytes, largest,
+        max(size for size, found in known.items() if found is not None and found.least_bytes <= budget),
     )  # fmt: skip
 
 

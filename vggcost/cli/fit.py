@@ -73,3 +73,7 @@ def fit(
     print(f"  what binds: {found.binds}; {found.traces} sizes traced")
     if found.device == "cuda":
         print(f"  needed: what the allocator reserves, and {context_text(found.context_bytes)}")
+    if found.runs > found.answer:
+        print(
+            f"  {found.vary} {exact(found.runs)} still runs: torch gives cached blocks back before it fails, which takes time"
+        )

@@ -51,10 +51,11 @@ def context_text(nbytes: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AllocatorPeak:
-    """The most bytes handed out and the most bytes reserved."""
+    """The most bytes handed out and the most bytes reserved; `least` is with how few reserved the step still runs."""
 
     allocated: int
     reserved: int
+    least: int
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +80,7 @@ class Allocator:
 
     allocated: int = 0
     reserved: int = 0
+    limit: int | None = None
     _free: dict[bool, list[tuple[int, int, _Block]]] = field(default_factory=lambda: {True: [], False: []})
     _serial: int = 0
 
@@ -117,8 +119,19 @@ class Allocator:
     def _segment(self, size: int, small: bool) -> _Block:
         large = LARGE_SEGMENT if size < MIN_LARGE else -(-size // ROUND_LARGE) * ROUND_LARGE
         whole = SMALL_SEGMENT if small else large
+        if self.limit is not None and self.reserved + whole > self.limit:
+            self._give_back()
+            if self.reserved + whole > self.limit:
+                raise MemoryError(f"{self.limit} bytes are too few")
         self.reserved += whole
         return _Block(whole, small)
+
+    def _give_back(self) -> None:
+        """Return the segments that are free as a whole, as torch does before it fails."""
+        for small, pool in self._free.items():
+            kept = [item for item in pool if item[2].before is not None or item[2].after is not None]
+            self.reserved -= sum(size for size, _, _ in pool) - sum(size for size, _, _ in kept)
+            self._free[small] = kept
 
     def _release(self, block: _Block) -> None:
         block.free = True
@@ -135,7 +148,29 @@ class Allocator:
 
 def simulate(trace: Trace) -> AllocatorPeak:
     """Run the allocations and frees of a trace through the allocator."""
-    allocator = Allocator()
+    allocated, reserved = _most(trace)
+    fails, least = allocated - 1, reserved
+    while least - fails > ROUND_LARGE:
+        limit = (fails + least) // 2
+        fails, least = (fails, limit) if _runs(trace, limit) else (limit, least)
+    return AllocatorPeak(allocated, reserved, least)
+
+
+def _runs(trace: Trace, limit: int) -> bool:
+    try:
+        _most(trace, limit)
+    except MemoryError:
+        return False
+    return True
+
+
+def _most(trace: Trace, limit: int | None = None) -> tuple[int, int]:
+    """Return the most bytes handed out and reserved.
+
+    Raises:
+        MemoryError: more than the limit had to be reserved at a time.
+    """
+    allocator = Allocator(limit=limit)
     blocks: dict[int, _Block] = {}
     allocated = reserved = 0
     for _, change, position in events(trace):
@@ -147,4 +182,4 @@ def simulate(trace: Trace) -> AllocatorPeak:
             allocated, reserved = max(allocated, allocator.allocated), max(reserved, allocator.reserved)
         else:
             allocator.free(blocks.pop(position))
-    return AllocatorPeak(allocated, reserved)
+    return allocated, reserved

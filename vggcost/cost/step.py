@@ -27,6 +27,11 @@ class MemoryReport:
     context_bytes: int = 0
 
     @property
+    def least_bytes(self) -> int:
+        """With how little it still runs: on CUDA the allocator gives cached blocks back before it fails."""
+        return self.totals.peak_bytes if self.step.device == "cpu" else self.allocator.least + self.context_bytes
+
+    @property
     def needed_bytes(self) -> int:
         """What must fit: on the CPU the peak of live tensors, on CUDA what the allocator reserves, and the context."""
         return self.totals.peak_bytes if self.step.device == "cpu" else self.allocator.reserved + self.context_bytes
@@ -37,7 +42,8 @@ class Fit:
     """The largest batch or image side whose training step fits, confirmed by a trace at it and at the next.
 
     What must fit, `needed_bytes`, is that of `MemoryReport`. `largest` is whether no larger one fits: what an allocator
-    reserves goes up and down, and not all sizes are tried where it is far from the live tensors.
+    reserves goes up and down, and not all sizes are tried where it is far from the live tensors. `runs` is the largest size tried that still runs where
+    the allocator gives cached blocks back before it fails, as torch's does, which takes time.
     """
 
     vary: str
@@ -53,3 +59,4 @@ class Fit:
     needed_bytes: int
     next_needed_bytes: int
     largest: bool
+    runs: int

@@ -85,7 +85,8 @@ def _notes(found: MemoryReport) -> list[str]:
     )
     device = (
         f"CUDA's caching allocator, simulated on this timeline: {human_bytes(found.allocator.allocated)} allocated, "
-        f"{human_bytes(found.allocator.reserved)} reserved at most"
+        f"{human_bytes(found.allocator.reserved)} reserved at most; it gets by with {human_bytes(found.allocator.least)} "
+        "where it gives cached blocks back, as torch does before it fails"
     )
     kernels = (
         [f"scaled-dot-product attention is taken as the {' and the '.join(found.attention)} kernel"]
