@@ -221,7 +221,7 @@ def test_the_fallback_is_not_taken_where_meta_will_do() -> None:
         analyze("vgg-f", fallback="cuda")
 
 
-@pytest.mark.parametrize(("assume", "says"), [({"nonzro": 1}, "did you mean nonzero"), ({"item": -1}, "whole number")])
+@pytest.mark.parametrize(("assume", "says"), [({"nonzro": 1}, "did you mean nonzero"), ({"nms": -1}, "whole number")])
 def test_what_cannot_be_assumed(assume: dict[str, int], says: str) -> None:
     with pytest.raises(OptionError, match=says):
         analyze("vgg-f", assume=assume)

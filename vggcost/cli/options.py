@@ -84,7 +84,7 @@ def _assumed(stated: tuple[str, ...]) -> dict[str, int]:
     found = {}
     for text in stated:
         key, equals, number = text.rpartition("=")
-        if not equals or not key or not number.isdigit():
+        if not equals or not key or not number.removeprefix("-").isdigit():
             raise click.UsageError(f"cannot read --assume {text!r}; write it as --assume nonzero=100")
         found[key] = int(number)
     return found

@@ -191,7 +191,7 @@ def _assume(value: Any, where: str) -> tuple[tuple[str, int], ...]:
     if not isinstance(value, dict):
         raise ConfigError(f"{where} must be a table of numbers, such as {{ nonzero = 100 }}, not {value!r:.60}")
     for key, given in value.items():
-        if type(given) is not int or given < 0:
+        if type(given) is not int or (given < 0 and key.rpartition(":")[2] != "item"):
             raise ConfigError(f"{where}.{key} must be a whole number of 0 or more, not {given!r:.60}")
     return tuple(sorted(value.items()))
 

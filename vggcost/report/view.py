@@ -176,7 +176,7 @@ def headline_parts(table: CostTable) -> list[str | Figure]:
             " a step",
         ]
     note = f" {run.note[0].upper()}{run.note[1:]}." if run.note else ""
-    if table.coverage.assumed:
+    if any(item.op != "check" for item in table.coverage.assumed):
         note += " Some sizes depend on data: what was assumed is listed with the convention."
     return [
         Figure("params", "count", totals.params), " parameters; ", Figure("macs", "MACs", totals.macs), " = ",

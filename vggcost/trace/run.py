@@ -269,7 +269,7 @@ def checked(assume: Mapping[str, int]) -> Mapping[str, int]:
         name = key.rpartition(":")[2]
         if name not in ASSUMABLE:
             raise OptionError(f"cannot assume {name!r}{did_you_mean(name, ASSUMABLE)}; known: {', '.join(ASSUMABLE)}")
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        if isinstance(value, bool) or not isinstance(value, int) or (value < 0 and name != "item"):
             raise OptionError(f"cannot assume {value!r} for {key}; give a whole number")
     return assume
 
