@@ -196,7 +196,7 @@ def traced(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) ->
         loaded, run, arguments = prepared(
             model, inputs, said.batch, mode, words, said.options, fuse=said.fuse, real=True
         )
-        run = replace(run, device="cpu", note=joined(run.note, _drawn(arguments), f"{_REAL}: {error}"))
+        run = replace(run, device="cpu", note=joined(run.note, f"{_REAL}: {error}", _drawn(arguments)))
         trace = trace_model(loaded.model, run, arguments=arguments, assume=limits, dtype=dtype, criterion=criterion)
     step, why_not = None, ""
     if said.saved and mode == "inference":
