@@ -95,3 +95,13 @@ def test_an_assumed_value_may_be_below_zero() -> None:
 
     assert analyze(Net(below), "8", assume={"item": -1}).totals.macs == 64
     assert analyze(Net(below), "8", assume={"item": 1}).totals.macs == 0
+
+
+def test_a_loop_that_an_assumed_value_never_ends_is_ended() -> None:
+    def endless(x: torch.Tensor) -> None:
+        while x.sum().item() > 0:
+            x = x - 1
+
+    with pytest.raises(TraceError, match=r"assumed with item=1 was read more than 20,000 times"):
+        analyze(Net(endless), "8", assume={"item": 1})
+    assert analyze(Net(endless), "8", assume={"item": 0}).totals.macs == 64

@@ -20,7 +20,7 @@ from vggcost.records import Assumption
 from vggcost.trace.checks import passing
 from vggcost.units import exact
 
-__all__ = ["ASSUMABLE", "READERS", "Assumed", "Unknowable", "read", "reads"]
+__all__ = ["ASSUMABLE", "READERS", "Assumed", "Endless", "Unknowable", "read", "reads"]
 
 
 class Unknowable(Exception):
@@ -29,6 +29,14 @@ class Unknowable(Exception):
     def __init__(self, op: str, key: str) -> None:
         super().__init__(op)
         self.op, self.key = op, key
+
+
+MOST_READS = 20_000
+"""How often an assumed value may be read in a run: a loop that it never ends is ended then."""
+
+
+class Endless(Exception):
+    """A loop goes on as long as an assumed value says."""
 
 
 CHECK = "check"
@@ -54,6 +62,7 @@ class Assumed:
     real: bool = False
     unknown: set[int] = field(default_factory=set)
     read: bool = False
+    reads: int = 0
     calls: dict[tuple[str, str], int] = field(default_factory=dict)
 
     kept: list[torch.Tensor] = field(default_factory=list)
@@ -125,6 +134,12 @@ class Assumed:
             self.note(CHECK, f"taken as passed: {found[1]}")
             return found[0]
         value = self.value("aten.item", "item")
+        self.reads += 1
+        if self.reads > MOST_READS:
+            raise Endless(
+                f"the value assumed with item={value} was read more than {exact(MOST_READS)} times, as by a loop that it "
+                "never ends; assume another one, of one layer as --assume LAYER:item=NUMBER"
+            )
         return bool(value) if dtype is torch.bool else float(value) if dtype.is_floating_point else value
 
     def limit(self, key: str) -> int | None:

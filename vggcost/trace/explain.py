@@ -13,7 +13,7 @@ from torch import nn
 
 from vggcost.load.user import where as raised
 from vggcost.records import Arguments, InputRecord, RunInfo
-from vggcost.trace.bounds import Unknowable
+from vggcost.trace.bounds import Endless, Unknowable
 from vggcost.trace.custom import DENSE, Refusal
 from vggcost.units import described, exact, shape
 
@@ -56,6 +56,8 @@ def explain(error: BaseException, model: nn.Module, run: RunInfo, arguments: Arg
     layer = paths.get(id(module)) or type(module if module is not None else model).__name__
     if isinstance(error, Refusal):
         return f"{where}: {layer} {error}"
+    if isinstance(error, Endless):
+        return f"{where}: {layer}: {error}"
     if any(Path(f.filename).parent.name == "nested" for f in traceback.extract_tb(error.__traceback__)):
         return f"{where}: {layer} makes a nested tensor; only dense ones can be counted: {DENSE[True]}"
     reason = None

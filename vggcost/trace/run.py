@@ -30,7 +30,7 @@ from vggcost.records import Arguments, GivenRecord, InputRecord, ParamRecord, Ru
 from vggcost.trace.attention import Attention
 from vggcost.trace.autocast import Autocast
 from vggcost.trace.borrow import borrowed, unwrapped
-from vggcost.trace.bounds import ASSUMABLE, Assumed, Unknowable
+from vggcost.trace.bounds import ASSUMABLE, Assumed, Endless, Unknowable
 from vggcost.trace.called import Called
 from vggcost.trace.custom import Refusal
 from vggcost.trace.explain import explain, unknowable
@@ -287,7 +287,7 @@ def explained(model: nn.Module, run: RunInfo, arguments: Arguments, recorder: Re
         error.trace = trace_of(recorder, recorder.params, run, arguments) if recorder is not None else None
         raise error from stop
     except BaseException as error:  # sys.exit() too
-        if not isinstance(error, Refusal) and _is_ours(error):
+        if not isinstance(error, (Refusal, Endless)) and _is_ours(error):
             raise  # a mistake of vggcost's must not pass for one of the model's
         raise TraceError(explain(error, model, run, arguments)) from error
 
