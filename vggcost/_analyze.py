@@ -232,12 +232,17 @@ def prepared(
         note = joined(note, f"fused before counting: {exact(count)} modules" if count else "nothing in it to fuse")
     if inputs is None:
         arguments = _arguments(_default(loaded), batch, loaded.model)
+        if mode == "training" and loaded.targets is not None:
+            arguments = loaded.targets(arguments)
+            note = joined(note, "trained on targets that are stated: eight boxes of the first class in each image")
     else:
         arguments = filled(to_arguments(inputs, batch), loaded.ordinary)
     if loaded.source == "export" and isinstance(loaded.input, Arguments) and _form(arguments) != _form(loaded.input):
         raise InputError(
             f"{loaded.name} was exported for {described(loaded.input.inputs, 1)}; give as many tensors, in this order"
         )
+    if mode == "training":
+        loaded = replace(loaded, assume={**loaded.assume, **loaded.trained})
     size = batch if inputs is None else batch_of(arguments)
     run = RunInfo(
         loaded.name, loaded.title, loaded.aliases, loaded.source, _command(model, inputs, words), arguments.inputs,

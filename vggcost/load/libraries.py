@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from vggcost.errors import ModelError, OptionError
 from vggcost.load.loaded import Loaded
 from vggcost.load.user import where
-from vggcost.records import Arguments, InputRecord, Published
+from vggcost.records import Arguments, GivenRecord, InputRecord, Published
 from vggcost.units import did_you_mean
 
 __all__ = ["imported", "timm", "timm_names", "torchvision", "torchvision_names"]
@@ -88,7 +89,38 @@ def torchvision(name: str, options: dict[str, Any]) -> Loaded:
         model, f"torchvision:{name}", f"{name} (torchvision)", (), "torchvision", _torchvision_input(model, weights),
         published=_meta_figures(weights) if set(options) <= {"weights"} else (),
         assume=_BOXES if detection else {}, note=note,
+        targets=partial(_with_targets, model) if detection else None, trained=_sampled(model) if detection else {},
     )  # fmt: skip
+
+
+OBJECTS = 8  # in an image: COCO's have 7.3
+
+
+def _with_targets(model: Any, arguments: Arguments) -> Arguments:
+    """Put as many objects of the first class into each image, with what the model's heads learn of each."""
+    heads = getattr(model, "roi_heads", None)
+    targets = []
+    for at, image in enumerate(arguments.inputs):
+        height, width = image.shape[-2:]
+        box = [width / 4, height / 4, 3 * width / 4, 3 * height / 4]
+        name = f"targets.{at}"
+        target: dict[str, Any] = {
+            "boxes": GivenRecord(f"{name}.boxes", (OBJECTS, 4), "float32", box, usual=True),
+            "labels": GivenRecord(f"{name}.labels", (OBJECTS,), "int64", 1, usual=True),
+        }
+        if heads is not None and heads.has_mask():
+            target["masks"] = InputRecord(f"{name}.masks", (OBJECTS, height, width), "uint8")
+        if heads is not None and heads.has_keypoint():
+            points = heads.keypoint_predictor.kps_score_lowres.out_channels
+            target["keypoints"] = GivenRecord(f"{name}.keypoints", (OBJECTS, points, 3), "float32", 1.0, usual=True)
+        targets.append(target)
+    return Arguments((*arguments.args, targets), arguments.kwargs)
+
+
+def _sampled(model: Any) -> dict[str, int]:
+    """State how many of the proposals of an image are trained on, where the model draws a sample of them."""
+    sampler = getattr(getattr(model, "roi_heads", None), "fg_bg_sampler", None)
+    return {"roi_heads:nonzero": sampler.batch_size_per_image} if sampler is not None else {}
 
 
 def _meta_figures(weights: Any) -> tuple[Published, ...]:

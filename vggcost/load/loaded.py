@@ -32,6 +32,8 @@ class Loaded:
             what runs one.
         ordinary: what fills the whole numbers that go in under a name, where the user gives a shape alone.
         hint: what to try where it does not run.
+        targets: puts stated targets beside the images of a batch, for a model that is trained on both; None: it takes none.
+        trained: what the source states besides, in training.
         note: what else a reader of its figures must know, in a sentence.
     """
 
@@ -46,4 +48,6 @@ class Loaded:
     completed: Callable[[Callable[[str, Arguments], Any]], Callable[[int], Arguments]] | None = None
     ordinary: Mapping[str, int] = field(default_factory=dict)
     hint: str = ""
+    targets: Callable[[Arguments], Arguments] | None = None
+    trained: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
