@@ -93,7 +93,7 @@ TRANSFORMS: dict[str, Callable[[Any, torch.Tensor], Any]] = {
 
 
 def forward_and_backward(table: CostTable) -> int:
-    return table.totals.macs + table.totals.backward_macs
+    return table.totals.macs + (table.totals.backward_macs or 0)
 
 
 @pytest.mark.parametrize("mode", BOTH)

@@ -92,7 +92,7 @@ def _traced(k: int, layers: int, channels: int, inputs: int, size: int, bias: bo
     table = analyze(net, f"{inputs}x{size}x{size}", mode="training")
     convs = [row for row in table.layers if row.conv_activations]
     # What the loss keeps is not the layers'; nor, with ReLU, the input, which the ReLU before keeps.
-    saved = sum(row.saved_bytes for row in table.layers if row.path != "(loss)")
+    saved = sum(row.saved_bytes or 0 for row in table.layers if row.path != "(loss)")
     saved -= 4 * inputs * size * size if relu else 0
     field = convs[-1].receptive_field
     assert isinstance(field, int)

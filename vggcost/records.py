@@ -6,6 +6,7 @@ checked is made from it, with no model and no torch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_NUMBERS",
+    "OF_TRAINING",
     "SCHEMA",
     "Arguments",
     "Assumption",
@@ -39,6 +41,7 @@ __all__ = [
     "StorageRecord",
     "Totals",
     "Trace",
+    "absent",
     "rebuilt",
 ]
 
@@ -287,7 +290,10 @@ class Convention:
 
 
 class LayerCost(NamedTuple):
-    """What one call of one layer costs; lengths in input pixels, memory in bytes."""
+    """What one call of one layer costs; lengths in input pixels, memory in bytes.
+
+    What a training step alone tells (`OF_TRAINING`) is None in inference.
+    """
 
     path: str
     kind: str
@@ -300,12 +306,12 @@ class LayerCost(NamedTuple):
     param_bytes: int
     macs: int
     flops: int
-    backward_macs: int
-    backward_flops: int
+    backward_macs: int | None
+    backward_flops: int | None
     activations: int
     activation_bytes: int
     conv_activations: int
-    saved_bytes: int
+    saved_bytes: int | None
     receptive_field: Extent
     jump: Extent
     working: str
@@ -318,9 +324,23 @@ SUMMED = (
 ).split()
 
 
+OF_TRAINING = ("backward_macs", "backward_flops", "saved_bytes")
+"""What only a training step tells; None, and not 0, where none was traced."""
+
+
+def absent(mode: str) -> tuple[str, ...]:
+    """Return what a run in this mode does not tell.
+
+    Example:
+        >>> absent("training")
+        ()
+    """
+    return () if mode == "training" else OF_TRAINING
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over all layers. `macs` and `flops` are the forward pass's."""
+    """Sums over all layers. `macs` and `flops` are the forward pass's; what the run does not tell is None."""
 
     params: int
     weights: int
@@ -329,17 +349,24 @@ class Totals:
     param_bytes: int
     macs: int
     flops: int
-    backward_macs: int
-    backward_flops: int
+    backward_macs: int | None
+    backward_flops: int | None
     activations: int
     activation_bytes: int
     conv_activations: int
-    saved_bytes: int
+    saved_bytes: int | None
+
+    @property
+    def step_flops(self) -> int | None:
+        """FLOPs of the forward and the backward pass; None where no training step was traced."""
+        return None if self.backward_flops is None else self.flops + self.backward_flops
 
     @classmethod
-    def of(cls, layers: tuple[LayerCost, ...]) -> Totals:
-        """Add up the layers, column by column."""
-        return cls(*[sum(map(attrgetter(name), layers)) for name in SUMMED])
+    def of(cls, layers: Sequence[LayerCost], mode: str) -> Totals:
+        """Add up the layers of a run in this mode, column by column."""
+        unknown = absent(mode)
+        known = {name: sum(map(attrgetter(name), layers)) for name in SUMMED if name not in unknown}
+        return cls(**known, **dict.fromkeys(unknown))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from vggcost.records import (
     RunInfo,
     Shape,
     Totals,
+    absent,
 )
 
 __all__ = ["dump", "from_data", "read", "to_data"]
@@ -61,7 +62,7 @@ def read(text: str) -> CostTable:
             "make the file again with this version, or install the one that wrote it"
         )
     table = from_data(data)
-    if table.totals != Totals.of(table.layers):
+    if table.totals != Totals.of(table.layers, table.run.mode):
         raise TableError("the totals are not the sums of the layers (edited by hand?); make the file again")
     return table
 
@@ -107,15 +108,16 @@ def _read(data: Mapping[str, Any]) -> CostTable:
     convention = dict(data["convention"])
     for key in ("prices", "layer_prices", "function_prices"):
         convention[key] = _pairs(convention.get(key, {}))  # function_prices came after the first tables
+    unknown = absent(str(run["mode"]))
     coverage = dict(data["coverage"])
     assumed = tuple(Assumption(str(a["op"]), _int(a["calls"]), str(a["text"])) for a in coverage.pop("assumed", ()))
     coverage = {key: _pairs(value) for key, value in coverage.items()}
     return CostTable(
         run=RunInfo(**run),
         convention=Convention(**convention),
-        layers=tuple(_read_layer(layer) for layer in data["layers"]),
+        layers=tuple(_read_layer(layer, unknown) for layer in data["layers"]),
         containers=_pairs(data["containers"]),
-        totals=Totals(**{key: _int(value) for key, value in data["totals"].items()}),
+        totals=Totals(**_figures(data["totals"], unknown)),  # type: ignore[arg-type]
         memory=tuple(MemoryLine(**line) for line in data["memory"]),
         coverage=Coverage(**coverage, assumed=assumed),
         weight_layers=_int(data["weight_layers"]),
@@ -123,13 +125,20 @@ def _read(data: Mapping[str, Any]) -> CostTable:
     )
 
 
-def _read_layer(data: Mapping[str, Any]) -> LayerCost:
-    layer = dict(data)
+def _figures(data: Mapping[str, Any], unknown: Collection[str]) -> dict[str, int | None]:
+    """Read what adds up; what the run did not tell is nothing, and was 0 in the first tables."""
+    found: dict[str, int | None] = {name: _int(value) for name, value in data.items() if name not in unknown}
+    wrong = [name for name in unknown if data.get(name)]
+    if wrong:
+        raise ValueError(f"{wrong[0]} of a run in inference")
+    return found | dict.fromkeys(unknown)
+
+
+def _read_layer(data: Mapping[str, Any], unknown: Collection[str]) -> LayerCost:
+    layer = {**data, **_figures({name: data[name] for name in SUMMED}, unknown)}
     layer["output_shape"] = _ints(layer["output_shape"])
     for name in ("receptive_field", "jump"):
         layer[name] = _ints(layer[name]) if isinstance(layer[name], list) else layer[name]
-    for name in SUMMED:
-        _int(layer[name])
     for name in ("path", "kind", "working"):
         if not isinstance(layer[name], str):
             raise TypeError(f"{name} is not text")

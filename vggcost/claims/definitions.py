@@ -65,14 +65,15 @@ def definitions(tables: dict[str, CostTable], step: CostTable) -> Iterator[Defin
     yield from _sizes(plain)
     yield from _activations(plain, tables["convnet-burden"])
     saved = step.totals.saved_bytes
-    yield Definition("saved for the backward pass in a training step", saved, "bytes", 2)
+    if saved is not None:
+        yield Definition("saved for the backward pass in a training step", saved, "bytes", 2)
 
 
 def _work(plain: CostTable, step: CostTable) -> Iterator[Definition]:
     passes: tuple[tuple[str, CostTable, Callable[[LayerCost], int], int], ...] = (
         ("forward", plain, lambda x: x.macs, 0),
-        ("forward and backward", step, lambda x: x.macs + x.backward_macs, 1),
-        ("backward", step, lambda x: x.backward_macs, 2),
+        ("forward and backward", step, lambda x: x.macs + (x.backward_macs or 0), 1),
+        ("backward", step, lambda x: x.backward_macs or 0, 2),
     )
     for which, table, of, away in passes:
         for layers in _LAYERS:

@@ -54,7 +54,7 @@ def cost_table(trace: Trace, convention: Convention, training: Trace | None = No
     """
     made = [op for op in trace.ops if op.phase == "forward" and op.nature != "view"]
     layers, distinct = _layers(trace, made, convention)
-    totals = Totals.of(layers)
+    totals = Totals.of(layers, trace.run.mode)
     containers = {m.path: m.kind for m in trace.modules if m.children}
     return CostTable(
         run=trace.run,
@@ -110,8 +110,10 @@ def _layers(trace: Trace, made: list[OpRecord], convention: Convention) -> tuple
     for storage in storages:
         if storage.saved_by >= 0:
             saved[storage.saved_by] += storage.nbytes
-    fields = fields_of([op for op in trace.ops if op.phase == "forward"], _input_storages(trace))
-    row = partial(_row, convention, trace.functions if convention.function_prices else (), _known(convention))
+    fields = fields_of([op for op in trace.ops if op.phase in FORWARD], _input_storages(trace))
+    training = trace.run.mode == "training"
+    functions = trace.functions if convention.function_prices else ()
+    row = partial(_row, convention, functions, training, _known(convention, training))
     seen = {i for i, storage in enumerate(storages) if storage.role in _HELD}
     distinct: list[int] = []
     rows = []
@@ -202,6 +204,7 @@ def _is_output(op: OpRecord) -> bool:
 def _row(
     convention: Convention,
     functions: tuple[FunctionRecord, ...],
+    training: bool,
     known: dict[Any, dict[str, Any]],
     module: ModuleRecord,
     ops: list[OpRecord],
@@ -215,12 +218,12 @@ def _row(
     key = _signature(module, ops, params, whole, functions)
     work = known.get(key)
     if work is None:
-        work = known[key] = _work(module, ops, params, whole, convention, functions)
+        work = known[key] = _work(module, ops, params, whole, convention, functions, training)
     return LayerCost(
         path=module.path,
         call=module.call,
         activation_bytes=activation_bytes,
-        saved_bytes=saved_bytes,
+        saved_bytes=saved_bytes if training else None,
         receptive_field=receptive_field,
         jump=jump,
         attributes=module.attributes,
@@ -250,16 +253,16 @@ def _signature(
     )
 
 
-def _known(convention: Convention) -> dict[Any, dict[str, Any]]:
+def _known(convention: Convention, training: bool) -> dict[Any, dict[str, Any]]:
     """What rows of earlier tables cost, by their signatures; nothing while a user states costs, which may change."""
-    known = {} if is_stated() else _remembered(convention)
+    known = {} if is_stated() else _remembered(convention, training)
     if len(known) > _LIMIT:
         known.clear()
     return known
 
 
-@lru_cache(maxsize=8)
-def _remembered(convention: Convention) -> dict[Any, dict[str, Any]]:
+@lru_cache(maxsize=16)
+def _remembered(convention: Convention, training: bool) -> dict[Any, dict[str, Any]]:
     return {}
 
 
@@ -270,6 +273,7 @@ def _work(
     whole: bool,
     convention: Convention,
     functions: tuple[FunctionRecord, ...],
+    training: bool,
 ) -> dict[str, Any]:
     """What follows for a row from its ops and parameters.
 
@@ -301,8 +305,8 @@ def _work(
         "param_bytes": sum(p.nbytes for p in params),
         "macs": macs,
         "flops": flops[0],
-        "backward_macs": backward_macs,
-        "backward_flops": flops[1],
+        "backward_macs": backward_macs if training else None,
+        "backward_flops": flops[1] if training else None,
         "activations": sum(map(prod, outputs)),
         "conv_activations": conv_activations,
         "working": _working(params, products, macs),

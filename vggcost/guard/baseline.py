@@ -13,7 +13,7 @@ from typing import Any
 from vggcost.errors import BaselineError, ConfigError, FileError, TableError
 from vggcost.files import encoded, replace_file
 from vggcost.guard.config import Spec, read_spec
-from vggcost.records import SUMMED, CostTable, Coverage, Totals
+from vggcost.records import SUMMED, CostTable, Coverage, Totals, absent
 from vggcost.saved import from_data, to_data
 
 __all__ = ["SCHEMA", "Baseline", "Entry", "dump_baseline", "is_baseline", "kept", "read_baseline", "update_baseline"]
@@ -34,7 +34,8 @@ class Entry:
 
     def get(self, metric: str) -> int | None:
         """Return a total by the name of its metric."""
-        return self.peak_bytes if metric == "peak_bytes" else int(getattr(self.table.totals, metric))
+        found: int | None = self.peak_bytes if metric == "peak_bytes" else getattr(self.table.totals, metric)
+        return found
 
 
 def kept(entry: Entry) -> Entry:
@@ -70,7 +71,9 @@ def dump_baseline(entries: Iterable[Entry]) -> str:
 def _entry(entry: Entry) -> dict[str, Any]:
     data = to_data(entry.table)
     coverage = {key: value for key, value in data.pop("coverage").items() if value}
-    layers = [[layer.pop("path"), _without(layer, _LAYER)] for layer in data.pop("layers")]
+    unknown = dict.fromkeys(absent(entry.table.run.mode))
+    layers = [[layer.pop("path"), _without(layer, {**_LAYER, **unknown})] for layer in data.pop("layers")]
+    totals = _without(data.pop("totals"), unknown)
     spec = {item.name: getattr(entry.spec, item.name) for item in fields(Spec) if item.name != "name"}
     spec |= {"options": dict(entry.spec.options), "assume": dict(entry.spec.assume)}
     peak = {} if entry.peak_bytes is None else {"peak_bytes": entry.peak_bytes}
@@ -78,8 +81,8 @@ def _entry(entry: Entry) -> dict[str, Any]:
         data.pop("run"), {"command": "", "versions": {}, "note": "", "loss": "", "aliases": (), "device": "meta"}
     )
     return {
-        **{key: data[key] for key in ("containers", "convention", "totals", "weight_layers")},
-        **peak, "coverage": coverage, "layers": layers, "run": run, "spec": _without(spec, {"assume": {}, "loss": ""}),
+        **{key: data[key] for key in ("containers", "convention", "weight_layers")},
+        **peak, "totals": totals, "coverage": coverage, "layers": layers, "run": run, "spec": _without(spec, {"assume": {}, "loss": ""}),
     }  # fmt: skip
 
 
@@ -203,7 +206,7 @@ def _read(name: str, value: Any, path: Path) -> Entry:
         raise BaselineError(
             f"{where}damaged or edited by hand ({type(error).__name__}: {text}); {_restore(path)}"
         ) from None
-    sums = Totals.of(table.layers)
+    sums = Totals.of(table.layers, table.run.mode)
     wrong = [key for key in SUMMED if getattr(sums, key) != getattr(table.totals, key)]
     if wrong:
         given, real = getattr(table.totals, wrong[0]), getattr(sums, wrong[0])

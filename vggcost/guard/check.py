@@ -174,7 +174,8 @@ def figure(entry: Entry, metric: str, layers: str = "") -> int | None:
     """Return a figure of a model, or of those of its layers that match a pattern; None: there is none."""
     if not layers:
         return entry.get(metric)
-    return sum(int(getattr(layer, metric)) for layer in entry.table.layers if _within(layer, layers))
+    found = [getattr(layer, metric) for layer in entry.table.layers if _within(layer, layers)]
+    return None if None in found else sum(found)
 
 
 def _within(layer: LayerCost | None, pattern: str) -> bool:
@@ -245,9 +246,9 @@ def _causes(changes: Iterable[Change], metric: str, layers: str) -> list[Cause]:
     if metric == "peak_bytes":  # the moment of the peak is of the whole step
         return []
     found = [
-        Cause(change.path, change.change(metric), _how(change), tuple(_what(change)))
+        Cause(change.path, grows, _how(change), tuple(_what(change)))
         for change in changes
-        if change.change(metric) and (_within(change.before, layers) or _within(change.after, layers))
+        if (grows := change.change(metric)) and (_within(change.before, layers) or _within(change.after, layers))
     ]
     return sorted(found, key=lambda cause: -abs(cause.change))
 

@@ -11,7 +11,7 @@ from typing import Any
 from vggcost.claims import about, check
 from vggcost.errors import DocumentError, VggcostError
 from vggcost.guard.figures import RUN, Figures
-from vggcost.records import CostTable, Totals
+from vggcost.records import OF_TRAINING, CostTable, Totals
 from vggcost.report.compare_text import comparison_grid
 from vggcost.report.comparison import COLUMNS, DEFAULT_COLUMNS, compare
 from vggcost.report.grid import LAYER_COLUMNS, Grid, layers_grid, totals_grid
@@ -68,8 +68,8 @@ def figure(subject: str, words: Words, figures: Figures, folder: Path, where: st
             raise DocumentError(f"no figure {metric!r}{did_you_mean(metric, METRICS)}; there are {', '.join(METRICS)}")
         table = figures.table(model, folder, _run(words), whole=metric == "saved_bytes")
         value = METRICS[metric](table)
-        if not isinstance(value, int) or (metric in _OF_TRAINING and table.run.mode != "training"):
-            more = '; run it with mode="training"' if metric in _OF_TRAINING else ""
+        if not isinstance(value, int):
+            more = '; run it with mode="training"' if metric in OF_TRAINING else ""
             raise DocumentError(f"the table of {model} does not hold {metric}{more}")
         return _written(value, metric, words)
 
@@ -192,7 +192,6 @@ METRICS: dict[str, Callable[[CostTable], Any]] = {
     **{name: column.value for name, column in COLUMNS.items() if name not in _WORDS_OF_OTHERS},
 }
 """What may stand behind the dot of `model.metric`."""
-_OF_TRAINING = ("backward_macs", "backward_flops")
 _PLAIN = ("weight_layers", "receptive_field")
 _FORMATS: dict[str, Callable[[int], str]] = {"exact": exact, "int": str}
 

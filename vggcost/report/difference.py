@@ -32,9 +32,13 @@ class Change:
     after: LayerCost | None
     attributes: tuple[str, ...]
 
-    def change(self, metric: str) -> int:
-        """Return how much a metric grows."""
-        return int(getattr(self.after, metric, 0)) - int(getattr(self.before, metric, 0))
+    def change(self, metric: str) -> int | None:
+        """Return how much a metric grows; None where one of the runs does not tell it."""
+        return _grown(getattr(self.before, metric, 0), getattr(self.after, metric, 0))
+
+
+def _grown(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +146,21 @@ def signed(value: int) -> str:
     return f"{value:+,}"
 
 
-def contributions(found: Difference, metric: str) -> list[Change]:
-    """List the layers that change a metric, largest first."""
-    changes = [change for change in found.changes if change.change(metric)]
-    return sorted(changes, key=lambda change: -abs(change.change(metric)))
+def contributions(found: Difference, metric: str) -> list[tuple[Change, int]]:
+    """List the layers that change a metric, and by how much, largest first; none where one run does not tell it."""
+    if None in (getattr(table.totals, metric) for table in (found.before, found.after)):
+        return []
+    changes = [(change, grows) for change in found.changes if (grows := change.change(metric))]
+    return sorted(changes, key=lambda pair: -abs(pair[1]))
 
 
 def sentence(found: Difference, metric: str) -> str:
     """Say how a metric changes and which layers do it."""
     before, after = getattr(found.before.totals, metric), getattr(found.after.totals, metric)
     changes = contributions(found, metric)
-    parts = [f"{change.path} {signed(change.change(metric))}" for change in changes[:_MOST]]
+    parts = [f"{change.path} {signed(grows)}" for change, grows in changes[:_MOST]]
     if len(changes) > _MOST:
-        rest = sum(change.change(metric) for change in changes[_MOST:])
-        parts.append(f"{len(changes) - _MOST} more {signed(rest)}")
+        parts.append(f"{len(changes) - _MOST} more {signed(sum(grows for _, grows in changes[_MOST:]))}")
     head = f"{found.title}: {signed(after - before)} {METRICS[metric]}"
     return f"{head}; {', '.join(parts)}" if parts else f"{found.title}: the same {METRICS[metric]}, {exact(after)}"
 
@@ -220,8 +225,8 @@ def _data(found: Difference) -> dict[str, Any]:
             metric: {
                 "before": getattr(found.before.totals, metric),
                 "after": getattr(found.after.totals, metric),
-                "change": getattr(found.after.totals, metric) - getattr(found.before.totals, metric),
-                "layers": [{"path": c.path, "change": c.change(metric)} for c in contributions(found, metric)],
+                "change": _grown(getattr(found.before.totals, metric), getattr(found.after.totals, metric)),
+                "layers": [{"path": c.path, "change": grows} for c, grows in contributions(found, metric)],
             }
             for metric in METRICS
         },

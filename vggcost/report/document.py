@@ -16,9 +16,9 @@ from vggcost.report.view import (
     layer_name,
     memory_cells,
     published_facts,
+    total,
     totals_lines,
 )
-from vggcost.units import exact
 
 __all__ = ["context"]
 
@@ -40,7 +40,7 @@ def context(table: CostTable, depth: int | None) -> dict[str, Any]:
         known = input_cells(record, table.run.batch)
         cells = [known.get(column.name, "") for column in shown]
         inputs.append({"name": record.name, "kind": record.dtype, "cells": cells, "working": []})
-    totals = [exact(getattr(table.totals, c.name)) if hasattr(table.totals, c.name) else "" for c in shown]
+    totals = [total(table, c.name) for c in shown]
     return {
         "title": table.run.title,
         "headline": headline(table),

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from vggcost.records import CostTable, LayerCost
 from vggcost.report.markdown import escape
-from vggcost.report.view import Column, cell, columns, fold, layer_name, totals_lines
-from vggcost.units import exact
+from vggcost.report.view import Column, cell, columns, fold, layer_name, total, totals_lines
 
 __all__ = ["LAYER_COLUMNS", "Grid", "escape_rst", "layers_grid", "markdown", "rst", "totals_grid"]
 
@@ -61,7 +60,7 @@ def layers_grid(table: CostTable, chosen: Sequence[str] = (), depth: int | None 
     """
     names = list(chosen) or ["kind", *(column.name for column in columns(table))]
     rows = [(layer_name(layer), *(_cell(layer, name) for name in names)) for layer in fold(table, depth)]
-    totals = [exact(getattr(table.totals, name)) if hasattr(table.totals, name) else "" for name in names]
+    totals = [total(table, name) for name in names]
     titles = ("layer", *(LAYER_COLUMNS[name].title for name in names))
     left = (0, *(place for place, name in enumerate(names, 1) if name in _WORDS))
     return Grid(titles, (*rows, ("total", *totals)), (_setting(table),), left)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from vggcost.claims import Finding
 from vggcost.cost.step import MemoryReport
-from vggcost.records import CostTable, LayerCost
+from vggcost.records import CostTable, LayerCost, absent
 from vggcost.report.bars import bars
 from vggcost.report.document import context
 from vggcost.report.drawing import COSTS, drawing
@@ -47,7 +47,6 @@ _ROWS = 600
 _TITLES = {
     "macs": "MACs", "flops": "FLOPs", "backward_macs": "backward MACs", "backward_flops": "backward FLOPs",
 }  # fmt: skip
-_TRAINING = ("backward_macs", "backward_flops", "saved_bytes")
 _SHOWN = (
     "params",
     "macs",
@@ -158,7 +157,7 @@ def _totals(table: CostTable) -> Iterator[tuple[str, str | Figure, str | Figure,
         name = known_as.lower().replace(" ", "_")
         title, meaning = _OUTPUTS.get(name, (known_as, means))
         if name in known:
-            value = t.flops + t.backward_flops if name == "step_flops" else getattr(t, name)
+            value = getattr(t, name)
             unit = title.split()[-1] if title.endswith(("MACs", "FLOPs")) else "count"
             form = "bytes" if name.endswith("bytes") else unit
             yield title, Figure(name, "exact", value), Figure(name, form, value), meaning
@@ -222,7 +221,7 @@ def _cards(table: CostTable) -> Iterator[dict[str, str]]:
 
 
 def _figures(table: CostTable) -> list[str]:
-    return [name for name in COLUMNS if name not in _TRAINING or table.run.mode == "training"]
+    return [name for name in COLUMNS if name not in absent(table.run.mode)]
 
 
 def _columns(table: CostTable) -> list[dict[str, Any]]:

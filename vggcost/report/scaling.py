@@ -134,7 +134,7 @@ def figures_of(table: CostTable) -> dict[Place, int | None]:
     found: dict[Place, int | None] = {}
     for row, layer in enumerate(table.layers):
         for name in COLUMNS:
-            found["layer", row, name] = int(getattr(layer, name))
+            found["layer", row, name] = getattr(layer, name)
         for axis in shown_axes(layer.output_shape):
             found["shape", row, str(axis)] = layer.output_shape[axis]
     for row, line in enumerate(table.memory):

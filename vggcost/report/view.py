@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import prod
+from typing import Any
 
-from vggcost.records import CostTable, Extent, InputRecord, LayerCost, MemoryLine, Totals
+from vggcost.records import SUMMED, CostTable, Extent, InputRecord, LayerCost, MemoryLine, absent
 from vggcost.report.dtypes import size_of
 from vggcost.report.figure import Figure, Inputs
 from vggcost.units import described, exact, human_bytes, human_count, percent, shape
@@ -25,11 +26,10 @@ __all__ = [
     "memory_cells",
     "published_facts",
     "tokens",
+    "total",
     "totals_lines",
     "what_goes_in",
 ]
-
-_SUMS = [item.name for item in fields(Totals)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,6 @@ class Column:
 
     name: str
     title: str
-    training_only: bool = False
 
 
 COLUMNS = (
@@ -46,10 +45,10 @@ COLUMNS = (
     Column("params", "params"),
     Column("macs", "MACs"),
     Column("flops", "FLOPs"),
-    Column("backward_macs", "backward MACs", training_only=True),
+    Column("backward_macs", "backward MACs"),
     Column("activations", "activations"),
     Column("activation_bytes", "activation bytes"),
-    Column("saved_bytes", "saved bytes", training_only=True),
+    Column("saved_bytes", "saved bytes"),
     Column("receptive_field", "receptive field"),
     Column("jump", "jump"),
 )
@@ -57,7 +56,7 @@ COLUMNS = (
 
 def columns(table: CostTable) -> tuple[Column, ...]:
     """Return the columns that mean something for this table's mode."""
-    return tuple(c for c in COLUMNS if table.run.mode == "training" or not c.training_only)
+    return tuple(c for c in COLUMNS if c.name not in absent(table.run.mode))
 
 
 def cell(layer: LayerCost, column: Column) -> str:
@@ -68,6 +67,12 @@ def cell(layer: LayerCost, column: Column) -> str:
     if column.name in ("receptive_field", "jump"):
         return extent(value)
     return exact(value) if value else ""
+
+
+def total(table: CostTable, name: str) -> str:
+    """Write the last cell of a column; nothing for what does not add up, or what the run does not tell."""
+    value = getattr(table.totals, name, None)
+    return "" if value is None else exact(value)
 
 
 def extent(value: Extent) -> str:
@@ -120,8 +125,11 @@ def _sum(path: str, kinds: dict[str, str], layers: Sequence[LayerCost]) -> Layer
     if len(layers) == 1 and layers[0].path == path:
         return layers[0]
     last = layers[-1]
-    totals = {name: sum(getattr(layer, name) for layer in layers) for name in _SUMS}
-    return last._replace(path=path, kind=kinds.get(path, ""), call=1, working="", attributes=(), **totals)
+    sums: dict[str, Any] = {}
+    for name in SUMMED:
+        values = [getattr(layer, name) for layer in layers]
+        sums[name] = None if None in values else sum(values)
+    return last._replace(path=path, kind=kinds.get(path, ""), call=1, working="", attributes=(), **sums)
 
 
 def largest(layers: Sequence[LayerCost], name: str) -> tuple[list[LayerCost], int]:
@@ -169,12 +177,8 @@ def headline_parts(table: CostTable) -> list[str | Figure]:
     """The sentence of `headline`, its figures and what goes in apart."""
     totals, run = table.totals, table.run
     step: list[str | Figure] = []
-    if run.mode == "training":
-        step = [
-            "; with the backward pass ",
-            Figure("step_flops", "FLOPs", totals.flops + totals.backward_flops),
-            " a step",
-        ]
+    if totals.step_flops is not None:
+        step = ["; with the backward pass ", Figure("step_flops", "FLOPs", totals.step_flops), " a step"]
     note = f" {run.note[0].upper()}{run.note[1:]}." if run.note else ""
     if any(item.op != "check" for item in table.coverage.assumed):
         note += " Some sizes depend on data: what was assumed is listed with the convention."
@@ -204,42 +208,29 @@ def tokens(inputs: Sequence[InputRecord]) -> int:
 
 
 def totals_lines(table: CostTable) -> list[tuple[str, str, str, str]]:
-    """List the totals: name, exact figure, figure for people, meaning."""
-    t, run = table.totals, table.run
-    lines = [
-        ("params", t.params, human_count(t.params), f"{exact(t.weights)} weights + {exact(t.biases)} biases"),
-        ("param bytes", t.param_bytes, human_bytes(t.param_bytes), "parameters in their own dtype"),
-        ("MACs", t.macs, human_count(t.macs, "MACs"), "multiply-accumulates of the forward pass"),
-        ("FLOPs", t.flops, human_count(t.flops, "FLOPs"), f"forward, convention {table.convention.name}"),
+    """List the totals that the run tells: name, exact figure, figure for people, meaning."""
+    t, positions = table.totals, tokens(table.run.inputs)
+    each = t.macs // positions if positions and t.macs % positions == 0 else None
+    lines: list[tuple[str, int | None, str, str]] = [
+        ("params", t.params, "", f"{exact(t.weights)} weights + {exact(t.biases)} biases"),
+        ("trainable", t.trainable if t.trainable != t.params else None, "", "parameters that are not frozen"),
+        ("param bytes", t.param_bytes, "bytes", "parameters in their own dtype"),
+        ("MACs", t.macs, "MACs", "multiply-accumulates of the forward pass"),
+        ("MACs per token", each, "MACs", f"of {exact(positions)} token ids"),
+        ("FLOPs", t.flops, "FLOPs", f"forward, convention {table.convention.name}"),
+        ("backward MACs", t.backward_macs, "MACs", "gradients of inputs and weights"),
+        ("backward FLOPs", t.backward_flops, "FLOPs", "of the backward pass"),
+        ("step FLOPs", t.step_flops, "FLOPs", "forward + backward"),
+        ("activations", t.activations, "", "elements of all layers' outputs"),
+        ("activation bytes", t.activation_bytes, "bytes", "distinct output storages"),
+        ("conv activations", t.conv_activations, "", "elements of the convolutions' outputs"),
+        ("saved bytes", t.saved_bytes, "bytes", "kept by autograd for the backward pass"),
     ]
-    positions = tokens(run.inputs)
-    if positions and t.macs % positions == 0:
-        each = t.macs // positions
-        lines.insert(3, ("MACs per token", each, human_count(each, "MACs"), f"of {exact(positions)} token ids"))
-    if t.trainable != t.params:
-        lines.insert(1, ("trainable", t.trainable, human_count(t.trainable), "parameters that are not frozen"))
-    if run.mode == "training":
-        step = t.flops + t.backward_flops
-        lines += [
-            ("backward MACs", t.backward_macs, human_count(t.backward_macs, "MACs"), "gradients of inputs and weights"),
-            ("backward FLOPs", t.backward_flops, human_count(t.backward_flops, "FLOPs"), "of the backward pass"),
-            ("step FLOPs", step, human_count(step, "FLOPs"), "forward + backward"),
-        ]
-    lines += [
-        ("activations", t.activations, human_count(t.activations), "elements of all layers' outputs"),
-        ("activation bytes", t.activation_bytes, human_bytes(t.activation_bytes), "distinct output storages"),
-        (
-            "conv activations",
-            t.conv_activations,
-            human_count(t.conv_activations),
-            "elements of the convolutions' outputs",
-        ),
+    return [
+        (name, exact(value), human_bytes(value) if unit == "bytes" else human_count(value, unit), meaning)
+        for name, value, unit, meaning in lines
+        if value is not None
     ]
-    if run.mode == "training":
-        lines.append(
-            ("saved bytes", t.saved_bytes, human_bytes(t.saved_bytes), "kept by autograd for the backward pass")
-        )
-    return [(name, exact(value), human, meaning) for name, value, human, meaning in lines]
 
 
 def published_facts(table: CostTable) -> tuple[Fact, ...]:

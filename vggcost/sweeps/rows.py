@@ -53,7 +53,6 @@ _TOTALS = (
     "params trainable param_bytes macs flops backward_macs backward_flops activations activation_bytes saved_bytes"
 ).split()
 _EMPTY: Row = {name: "" if kind is str else None for name, kind in COLUMNS.items()}
-_TRAINING = ("backward_macs", "backward_flops", "saved_bytes")
 
 
 def key_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -69,8 +68,6 @@ def failed(job: Job, status: str, reason: str) -> Row:
 def measured(job: Job, table: CostTable, build_seconds: float, trace_seconds: float) -> Row:
     """Make the row of a model that ran; figures of a training step are nothing in inference."""
     totals = {name: getattr(table.totals, name) for name in _TOTALS}
-    if job.mode != "training":
-        totals |= dict.fromkeys(_TRAINING)
     coverage = table.coverage
     return {
         **_EMPTY,
