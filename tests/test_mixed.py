@@ -41,7 +41,7 @@ class Recurrent(nn.Module):
 
 
 def total(table: CostTable) -> int:
-    return table.totals.macs + table.totals.backward_macs
+    return table.totals.macs + (table.totals.backward_macs or 0)
 
 
 @pytest.mark.parametrize("name", STATES)
