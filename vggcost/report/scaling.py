@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from vggcost.records import CostTable, Shape
+from vggcost.records import CostTable, Shape, absent
 from vggcost.report.lines import Line, at
 
 __all__ = ["COLUMNS", "LARGEST", "SAVED", "STOPPED", "Place", "Scaling", "Variant", "columns_of", "figures_of", "ruled", "shown_axes"]  # fmt: skip
@@ -132,8 +132,9 @@ def shown_axes(shape: Shape) -> range:
 def figures_of(table: CostTable) -> dict[Place, int | None]:
     """List the figures of a table that may follow the batch or the dtype."""
     found: dict[Place, int | None] = {}
+    told = [name for name in COLUMNS if name not in absent(table.run.mode)]
     for row, layer in enumerate(table.layers):
-        for name in COLUMNS:
+        for name in told:
             found["layer", row, name] = getattr(layer, name)
         for axis in shown_axes(layer.output_shape):
             found["shape", row, str(axis)] = layer.output_shape[axis]
