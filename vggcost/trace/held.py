@@ -146,7 +146,10 @@ def _parts(value: Any, known: set[int]) -> list[Any]:
 def _content(container: Any) -> Content:
     if type(container) is dict:
         return container.copy()
-    return dict(container) if isinstance(container, dict) else list(container)
+    if isinstance(container, dict):
+        return dict(dict.items(container))
+    kind = next(kind for kind in (*_KINDS, tuple) if isinstance(container, kind))
+    return list(kind.__iter__(container))  # a class of its own may say otherwise, or refuse to tell its length
 
 
 def _fill(container: Any, content: Content) -> None:
@@ -169,7 +172,8 @@ def _changed(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
         return change(value)
     if not isinstance(value, tuple):
         return value
-    items = [_changed(item, change) for item in value]
-    if all(map(is_, value, items)):
+    before = list(tuple.__iter__(value))
+    items = [_changed(item, change) for item in before]
+    if all(map(is_, before, items)):
         return value
     return value._make(items) if hasattr(value, "_make") else tuple(items)
