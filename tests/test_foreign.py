@@ -30,3 +30,20 @@ def test_an_attribute_without_length_iteration_or_equality() -> None:
     for mode in ("inference", "training"):
         assert analyze(net, "4", mode=mode).totals.params == 15
     assert type(net.irreps) is type(net.several[0]) is Closed
+
+
+class Yields(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(10, 10, bias=False) for _ in range(6))
+
+    def forward(self, x: torch.Tensor):
+        for layer in self.layers:
+            x = layer(x)
+            yield x
+
+
+def test_a_forward_that_is_a_generator_is_run() -> None:
+    assert analyze(Yields(), "10").totals.macs == 6 * 100
+    step = analyze(Yields(), "10", mode="training").totals
+    assert (step.macs, step.backward_macs) == (600, 600 + 500)

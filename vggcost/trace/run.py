@@ -40,6 +40,7 @@ from vggcost.trace.layers import Layers
 from vggcost.trace.loss import Criterion, train
 from vggcost.trace.mixed import transformed
 from vggcost.trace.recorder import Recorder
+from vggcost.trace.signature import consumed
 from vggcost.trace.transforms import needs_gradients, unwatched
 from vggcost.trace.whole import Whole
 from vggcost.units import did_you_mean, exact, joined
@@ -100,7 +101,7 @@ def trace_model(
             register(recorder, tensors)
             switch(modules, training)
             with watched(recorder, training, attention), torch.set_grad_enabled(gradients):
-                output = model(*passed.args, **passed.kwargs)
+                output = consumed(model(*passed.args, **passed.kwargs))
                 if training:
                     loss = train(recorder, output, criterion)
         return trace_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from vggcost.trace.custom import DENSE, Refusal
 __all__ = [
     "ATOMS",
     "PLAIN_TYPES",
+    "consumed",
     "is_frozen",
     "is_plain",
     "layout_of",
@@ -55,6 +56,15 @@ def _collect(value: Any, found: list[torch.Tensor]) -> None:
     elif hasattr(value, "__dataclass_fields__"):
         for name in value.__dataclass_fields__:
             _collect(getattr(value, name), found)
+
+
+def consumed(output: Any) -> Any:
+    """Run generators that a model returns, whose work begins when they are asked, and give what they yield."""
+    if isinstance(output, Generator):
+        return tuple([consumed(item) for item in output])
+    if type(output) in (list, tuple):
+        return type(output)([consumed(item) for item in output])
+    return {key: consumed(item) for key, item in output.items()} if type(output) is dict else output
 
 
 def is_frozen(value: Any) -> bool:
