@@ -101,7 +101,7 @@ class _Asked:
         try:
             loaded, run, arguments = self._prepared(said)
             assume = {**loaded.assume, **said.assume}
-            kept, loss = Step("none", dtype=said.dtype), loss_of(said.loss)
+            kept, loss = Step("none", dtype=said.dtype, threads=0), loss_of(said.loss)
             step = trace_step(loaded.model, run, kept, criterion=loss, arguments=arguments, assume=assume)
         except VggcostError:
             return {}
@@ -118,7 +118,9 @@ class _Asked:
         try:
             loaded, run, arguments = self._prepared(said)
             assume = {**loaded.assume, **said.assume}
-            return simulated(loaded, run, Step("none", dtype=said.dtype), arguments, assume, loss_of(said.loss))
+            return simulated(
+                loaded, run, Step("none", dtype=said.dtype, threads=0), arguments, assume, loss_of(said.loss)
+            )
         except VggcostError:
             return None
 

@@ -223,6 +223,7 @@ class Step:
         device: whose defaults are taken: `cpu` or `cuda`; the optimizer works on one tensor at a time or
             on all at once, and attention takes the kernel that torch would choose there.
         attention: the kernel of scaled-dot-product attention: `auto`, `math`, `flash` or `efficient`.
+        threads: of the CPU, whose convolutions take memory for each; 0: leave out what its library takes.
     """
 
     optimizer: str = "sgd"
@@ -232,6 +233,7 @@ class Step:
     accumulate: int = 1
     device: str = "cpu"
     attention: str = "auto"
+    threads: int = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from vggcost.records import FORWARD, Convention, OpRecord, StorageRecord, Trace
 __all__ = ["ROLES", "LayerMemory", "Peak", "StepTotals", "TensorLine", "Timeline", "events", "gradient_bytes",
            "layer_memory", "peak_of", "role_of", "step_totals", "timeline"]  # fmt: skip
 
-ROLES = ("param", "buffer", "optimizer", "input", "gradient", "saved", "activation", "temporary")
+ROLES = ("param", "buffer", "optimizer", "input", "gradient", "saved", "activation", "temporary", "scratch")
 
 
 @dataclass(frozen=True, slots=True)

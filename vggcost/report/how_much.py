@@ -31,7 +31,13 @@ def need_sentences(needs: Mapping[str, Need]) -> Iterator[tuple[str, Markup, str
         ("Inference", ["weights ", "held", " + the most that is alive at once besides ", "live", " = ", "whole", "."]),
         (
             "A training step",
-            ["peak ", "peak", " without an optimizer; Adam would keep two states a parameter, ", "states", " more."],
+            [
+                "peak ",
+                "peak",
+                " without an optimizer and the scratch space of the CPU’s library; Adam would keep two states a parameter, ",
+                "states",
+                " more.",
+            ],
         ),
     ):
         known = [part for part in parts if part in needs]

@@ -26,6 +26,7 @@ _MEANINGS = {
     "saved": "kept by autograd for the backward pass",
     "activation": "outputs that nothing keeps",
     "temporary": "gradients of activations and other passing tensors",
+    "scratch": "inside a kernel of the CPU's library",
 }
 
 
@@ -100,8 +101,13 @@ def _notes(found: MemoryReport) -> list[str]:
             "recurrent layers are taken as compositions of their matrix products; a fused kernel keeps a workspace besides"
         )
     if fused and any(layer.kind == "LSTM" for layer in found.layers):
-        kernels.append("LSTM is taken as oneDNN's fused kernel, with its workspace and scratch space")
-    live = "live bytes are those of tensors; other scratch space inside a kernel is not among them"
+        kernels.append("LSTM is taken as oneDNN's fused kernel, with its workspace")
+    live = "live bytes are those of tensors; scratch space inside a kernel is not among them"
+    if fused and found.step.threads:
+        live = (
+            "scratch is what oneDNN takes inside convolutions and LSTMs, as on a CPU with AVX-512 and "
+            f"{found.step.threads} threads, in float32; that of other kernels is not among the live bytes"
+        )
     return [*counted, device, *ASSUMPTIONS, live, *kernels]
 
 

@@ -20,16 +20,14 @@ import torch
 from vggcost.load.meta import SMALL, constant, is_whole, to_meta
 from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, without_masks
 from vggcost.trace.custom import DENSE, READS, SHAPES, Refusal, missing
-from vggcost.trace.recurrent import backward_rule, backward_scratch, forward_rule, forward_scratch
+from vggcost.trace.recurrent import backward_rule, forward_rule
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
 from vggcost.trace.signature import PLAIN_TYPES, is_plain, layout_of, plain, signature_of, tensors_in
 from vggcost.trace.transforms import shadowed
 
-__all__ = ["CALLS", "LIMIT", "MARKED", "SCRATCH", "Plan", "Seen", "empty", "plan_of", "register_shape", "run", "sizes"]
+__all__ = ["CALLS", "LIMIT", "MARKED", "Plan", "Seen", "empty", "plan_of", "register_shape", "run", "sizes"]
 
 FUSED = {"aten.mkldnn_rnn_layer": forward_rule, "aten.mkldnn_rnn_layer_backward": backward_rule}
-SCRATCH = {"aten.mkldnn_rnn_layer": forward_scratch, "aten.mkldnn_rnn_layer_backward": backward_scratch}
-"""Bytes that live only inside a kernel on the CPU."""
 STRICT = ("aten.masked_fill", "aten.masked_fill_")
 """Ops that take no number of another device."""
 _PAIRED = 2 * isqrt(SMALL)  # two tables of this many elements have as many pairs as may be real

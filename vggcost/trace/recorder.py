@@ -20,8 +20,9 @@ from vggcost.records import FORWARD, FunctionRecord, ModuleRecord, OpRecord, Par
 from vggcost.trace.bounds import Assumed
 from vggcost.trace.held import Modules
 from vggcost.trace.inplace import ADDING, FORMULAS, IN_PLACE, adds_up, in_place_of
-from vggcost.trace.kernels import MARKED, SCRATCH, Plan, Seen, plan_of, run
+from vggcost.trace.kernels import MARKED, Plan, Seen, plan_of, run
 from vggcost.trace.reduced import REDUCED
+from vggcost.trace.scratch import Inside
 from vggcost.trace.signature import is_frozen, is_plain, plain, tensors_in
 from vggcost.trace.storages import OUTSIDE, Storage, Storages
 from vggcost.trace.transforms import Spans, innermost, level, unwatched_in
@@ -69,7 +70,7 @@ class Recorder(Storages):
     modules: Modules
     remember: bool = True
     optimizing: bool = False
-    scratch: bool = False
+    inside: Inside | None = None
     assumed: Assumed = field(default_factory=Assumed)
     calls: list[_Call] = field(default_factory=list)
     functions: list[FunctionRecord] = field(default_factory=list)
@@ -295,11 +296,8 @@ class Recorder(Storages):
             self.lazy = self.lazy or plan.name in MARKED
         if self.silent:
             return result
-        if self.scratch and plan.name in SCRATCH:
-            now, nbytes = len(self.ops), SCRATCH[plan.name](*args)
-            self.storages.append(Storage(self.stack[-1], "temporary", nbytes // 4, nbytes, now, now + 1))
         self._note(plan, seen, tensors, outputs, fresh, node)
-        if self.scratch and plan.name in REDUCED:
+        if self.inside is not None and self.inside.device == "cpu" and plan.name in REDUCED:
             self.extend(*REDUCED[plan.name].of(args))
         if node is not None and plan.name in IN_PLACE and len(set(self.ops[-1].inputs)) == 2 and level() is None:
             earlier = self.storages[self.ops[-1].inputs[0]].born < self._since
@@ -307,6 +305,11 @@ class Recorder(Storages):
                 self.reuse()
         elif plan.name == "aten.add" and self.function is not None and self.function.name in ADDING:
             self.reuse()
+        if self.inside is not None:
+            role, nbytes = self.inside(plan.name, (*args, *(kwargs[key] for key in plan.arguments if key in kwargs)))
+            if nbytes:
+                op, now = self.ops[-1], len(self.ops)
+                self.storages.append(Storage(op.module, role, nbytes // 4, nbytes, now - 1, now))
         return result
 
     def _made_by(self, node: Any, tensor: torch.Tensor) -> bool:

@@ -25,6 +25,7 @@ from vggcost.trace.optimizers import Optimizer
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.recurrent import FusedLSTM
 from vggcost.trace.run import checked, converted, explained, made, ready, register, trace_of, watched
+from vggcost.trace.scratch import Inside
 from vggcost.trace.signature import tensors_in
 from vggcost.trace.unrolled import Unrolled
 
@@ -80,7 +81,9 @@ def trace_step(
         for _ in range(2):
             passed, tensors = made(arguments)
             anew = _anew(passed, tensors)
-            recorder = Recorder(inside(model), remember, scratch=step.device == "cpu", assumed=Assumed(limits))
+            recorder = Recorder(
+                inside(model), remember, inside=Inside(step.device, step.threads), assumed=Assumed(limits)
+            )
             attention = Attention(step.attention, step.device, recorder.within)
             register(recorder, tensors)
             params = params or recorder.params
