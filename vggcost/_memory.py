@@ -38,6 +38,7 @@ def memory(
     device: str = "cpu",
     context: int | None = None,
     attention: str = "auto",
+    threads: int = 2,
     loss: Loss = None,
     convention: str = "torch",
     assume: Mapping[str, int] | None = None,
@@ -63,6 +64,7 @@ def memory(
         loss: as for `analyze`.
         convention: as for `analyze`; the optimizer's FLOPs are by `full` whichever it is, since others leave them out.
         attention: the kernel of scaled-dot-product attention: `auto`, `math`, `flash` or `efficient`.
+        threads: of the CPU, whose convolutions take memory for each; 0: leave out what its library takes.
         assume: as for `analyze`.
         options: keyword arguments of the model's factory.
 
@@ -86,11 +88,14 @@ def memory(
         raise OptionError(f"the context must be a number of bytes, not {context!r}")
     if context is not None and device == "cpu":
         raise OptionError("a context is taken on a CUDA device alone; give --device cuda with it")
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
+        raise OptionError(f"threads must be a whole number of 0 or more, not {threads!r}")
     rule, criterion = find_convention(convention), loss_of(loss)
     loaded, run, arguments = prepared(model_or_name, inputs, batch, "training", (), options)
     step = Step(
-        optimizer, tuple(sorted((optimizer_options or {}).items())), tuple(freeze), dtype, accumulate, device, attention
-    )
+        optimizer, tuple(sorted((optimizer_options or {}).items())), tuple(freeze), dtype, accumulate, device, attention,
+        threads,
+    )  # fmt: skip
     found = simulated(loaded, run, step, arguments, {**loaded.assume, **(assume or {})}, criterion, rule)
     taken = CONTEXT if context is None else context
     return replace(found, context_bytes=taken) if device == "cuda" else found

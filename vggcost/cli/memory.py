@@ -22,6 +22,13 @@ __all__ = ["memory"]
 @click.option(
     "--format", "format_", type=click.Choice(("table", "markdown", "json", "html")), help="Form.  [default: table]"
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(0),
+    default=2,
+    show_default=True,
+    help="Of the CPU, whose convolutions take memory for each; 0 leaves out what its library takes.",
+)
 @click.option("--html", "as_html", is_flag=True, help="Short for --format html -o MODEL-memory.html.")
 @click.option("-o", "--output", metavar="FILE", help="Where to write; - is standard output.  [default: -]")
 def memory(
@@ -31,6 +38,7 @@ def memory(
     options: tuple[str, ...],
     step: dict[str, Any],
     convention: str,
+    threads: int,
     format_: str | None,
     as_html: bool,
     output: str | None,
@@ -43,6 +51,8 @@ def memory(
     from vggcost.cli.report import read_options
     from vggcost.report.memory import render_memory
 
-    found = simulate(model, inputs, batch=batch, convention=convention, **step, **read_options(options))
+    found = simulate(
+        model, inputs, batch=batch, convention=convention, threads=threads, **step, **read_options(options)
+    )
     target = output or (f"{file_name(model)}-memory.html" if as_html else "-")
     write(target, render_memory(found, "html" if as_html else format_ or "table"))

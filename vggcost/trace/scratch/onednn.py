@@ -61,6 +61,7 @@ def _data(g: Geometry, channels: int, size: tuple[int, ...]) -> int:
 
 
 def booked(nbytes: int, aligned: int = _ALIGNED) -> int:
+    """Bytes that an array takes in a scratchpad, with what aligns it."""
     return nbytes + aligned if nbytes else 0
 
 
