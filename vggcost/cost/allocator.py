@@ -175,7 +175,7 @@ def _most(trace: Trace, limit: int | None = None) -> tuple[int, int]:
     allocated = reserved = 0
     for _, change, position in events(trace):
         nbytes = trace.storages[position].nbytes
-        if not nbytes:
+        if not nbytes or trace.storages[position].role == "scratch":  # of the CPU's library
             continue
         if change > 0:
             blocks[position] = allocator.allocate(nbytes)
