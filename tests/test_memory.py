@@ -60,7 +60,9 @@ def test_vgg_16_at_batch_32() -> None:
     assert totals.forward_flops + totals.backward_flops == 32 * 92_648_177_664
     assert totals.saved_bytes == analyze("vgg16", batch=32, mode="training").totals.saved_bytes
     assert report.peak.phase == "backward"
-    assert report.allocator.reserved >= report.allocator.allocated >= totals.peak_bytes
+    tensors = memory("vgg16", batch=32, optimizer="sgd-momentum", threads=0).totals.peak_bytes
+    assert report.allocator.reserved >= report.allocator.allocated >= tensors
+    assert totals.peak_bytes > tensors  # by what convolutions take inside on the CPU
 
 
 def test_frozen_layers_save_almost_nothing() -> None:
@@ -123,7 +125,8 @@ def test_invariants(net: Net) -> None:
     assert sum(nbytes for _, nbytes in report.peak.by_layer) == report.peak.bytes
     held = report.totals.param_bytes + report.totals.optimizer_bytes + report.totals.buffer_bytes
     assert report.peak.bytes >= held
-    assert report.allocator.reserved >= report.allocator.allocated >= report.peak.bytes
+    tensors = report.peak.bytes - dict(report.peak.by_role)["scratch"]  # the CPU's library does not follow to CUDA
+    assert report.allocator.reserved >= report.allocator.allocated >= tensors
     assert report.totals.gradient_bytes == report.totals.param_bytes == sum(x.gradient_bytes for x in report.layers)
     again = memory(net.model, net.input, batch=net.batch, optimizer="adam")
     assert again == report

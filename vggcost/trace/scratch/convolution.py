@@ -86,7 +86,7 @@ def _backward(g: Geometry, source: bool, weights: bool) -> int:
         kernel = kernels.weight_kernel(g)
         copies = 0 if g.channels_last else _given(g, kernel, True) + _given(g, kernel, False)
         made, bias, plain = kernel.weight, g.bias_bytes, g.weight_bytes
-        again = plain if g.channels_last and g.inputs > g.groups and prod(g.kernel) > 1 else 0
+        again = plain if g.channels_last else 0
         steps += [copies, made, kernel.spare, bias, -kernel.spare, -copies, bias, plain, again, -again, -made, -bias]
     return g.copies + beyond(*steps)
 

@@ -57,7 +57,7 @@ def data_kernel(g: Geometry) -> Kernel:
     """Pick the kernel of the gradient of the source."""
     kernel = _data_kernel(g)
     even = all(n % s == 0 for n, s in zip(g.source, g.stride, strict=True))
-    if g.transposed and g.bias and g.strided and not even:
+    if g.transposed and g.bias and (kernel.name in ("depthwise", "gemm") or not even):
         return replace(kernel, spare=kernel.spare + booked(g.source_bytes))
     return kernel
 
