@@ -176,7 +176,10 @@ def test_torch_is_given_back_as_it_was() -> None:
     ("line", "says"),
     [
         ("lbfgs", "optimizer lbfgs cannot be simulated: it runs the model as often as its line search asks"),
-        ("sparseadam", "optimizer sparseadam cannot be simulated: it takes sparse gradients alone"),
+        (
+            "sparseadam",
+            "optimizer sparseadam: SparseAdam does not support dense gradients, please consider Adam instead",
+        ),
         (
             "muon",
             "optimizer muon takes matrices only, unlike 0.bias (5), 2.bias (6), 4.bias (7) and 1 more; freeze them",

@@ -128,6 +128,7 @@ def simulated(
         allocator=simulate(trace),
         attention=trace.attention,
         convention=rule,
+        assumed=trace.assumed,
     )
 
 

@@ -52,10 +52,19 @@ def matmul_macs(op: OpRecord) -> int:
 
     Source: definition of the matrix product.
 
+    Of a sparse matrix only the entries that it has are multiplied: each by every column of the other operand,
+    or by every row of one before it; of two sparse ones, those that meet.
+
     Example:
         fc8 of VGG-16: 1·4,096·1,000 = 4,096,000.
     """
     a, b = _operands(op)
+    stored = op.get("stored")
+    if op.get("products") is not None:
+        return int(op.get("products"))
+    if stored:
+        first, second = stored[first_operand(op) :][:2]
+        return int(first * b[-1] if first >= 0 else second * a[-2])
     return prod(a) * b[-1]
 
 
@@ -83,8 +92,9 @@ def linear_macs(op: OpRecord) -> int:
 
 
 def vector_macs(op: OpRecord) -> int:
-    """MACs of a matrix-vector or dot product: one per element of its first operand."""
-    return prod(_operands(op)[0])
+    """MACs of a matrix-vector or dot product: one per element, or entry, of its first operand."""
+    stored = op.get("stored")
+    return int(stored[first_operand(op)]) if stored else prod(_operands(op)[0])
 
 
 def outer_macs(op: OpRecord) -> int:
@@ -180,7 +190,7 @@ _CONVOLUTIONS = (
 )
 CONVOLUTIONS = frozenset((*_CONVOLUTIONS, "aten.conv_tbc", "torchvision.deform_conv2d"))
 """Forward ops that are convolutions."""
-_FIRST = {"addmm": 1, "baddbmm": 1, "addbmm": 1, "_addmm_activation": 1, "addmv": 1}
+_FIRST = {"addmm": 1, "_sparse_addmm": 1, "baddbmm": 1, "addbmm": 1, "_addmm_activation": 1, "addmv": 1}
 """Where the operands begin, for ops that add something to the product."""
 PACKED = (
     "aten.linear",
@@ -205,7 +215,10 @@ MACS: dict[str, Callable[[OpRecord], int]] = {
     "aten.convolution_backward": conv_backward_macs,
     "aten.convolution_backward_overrideable": conv_backward_macs,
     "aten.conv_tbc": tbc_macs,
-    **{f"aten.{name}": matmul_macs for name in ("mm", "bmm", "_addmm_activation")},
+    **{
+        f"aten.{name}": matmul_macs
+        for name in ("mm", "bmm", "_addmm_activation", "_sparse_mm", "_sparse_addmm", "_sparse_sparse_matmul")
+    },
     **{f"aten.{name}": matmul_macs for name in ("addmm", "baddbmm", "addbmm", "addmm_", "baddbmm_", "addbmm_")},
     **{f"aten.{name}": matmul_macs for name in ("_int_mm", "_scaled_mm", "_scaled_mm_v2")},
     **{f"aten.{name}": grouped_macs for name in ("_grouped_mm", "_scaled_grouped_mm", "_scaled_grouped_mm_v2")},

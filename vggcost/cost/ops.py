@@ -43,6 +43,8 @@ _GROUPS: dict[str, str] = {
         _functional_sym_constrain_range_for_size _make_dep_token _pin_memory _print _chunk_cat _to_dense to_mkldnn
         lift empty_permuted nonzero_static resize resize_as _resize_output normal normal_functional uniform exponential
         geometric cauchy log_normal poisson _standard_gamma _unsafe_masked_index
+        _to_sparse _to_sparse_csr _to_sparse_csc is_coalesced sparse_mask _sparse_mask_projection _sparse_sum_backward
+        _sparse_coo_tensor_with_dims_and_tensors coalesce _coalesce _indices _values indices values
         _efficientzerotensor _has_same_storage_numel _fused_sdp_choice _conj _neg_view _nested_tensor_from_mask _jagged_to_padded_dense_forward
     """,
     "sort": """
@@ -82,7 +84,7 @@ _GROUPS: dict[str, str] = {
         _is_all_true _is_any_true all any amax amin aminmax count_nonzero cummax cummin cumprod cumsum cumsum_ linalg_vector_norm
         logcumsumexp logsumexp max mean min norm prod std std_mean sum var var_mean trace nansum nanmean
         linalg_norm special_logsumexp _cummax_helper _cummin_helper histc dist
-        segment_reduce
+        segment_reduce _sparse_sum
     """,
     "loss": """
         binary_cross_entropy binary_cross_entropy_backward huber_loss huber_loss_backward mse_loss
@@ -114,8 +116,10 @@ _GROUPS: dict[str, str] = {
         native_batch_norm_backward native_layer_norm_backward native_group_norm_backward
         cudnn_batch_norm_backward batch_norm_backward _fused_rms_norm_backward
     """,
-    "softmax": "_softmax _log_softmax _safe_softmax",
-    "softmax_backward": "_softmax_backward_data _log_softmax_backward_data",
+    "softmax": "_softmax _log_softmax _safe_softmax _sparse_softmax _sparse_log_softmax",
+    "softmax_backward": """
+        _softmax_backward_data _log_softmax_backward_data _sparse_softmax_backward_data _sparse_log_softmax_backward_data
+    """,
     "interpolate": """
         upsample_bilinear2d upsample_bicubic2d upsample_linear1d upsample_trilinear3d
         _upsample_bilinear2d_aa _upsample_bicubic2d_aa _upsample_lanczos2d_aa

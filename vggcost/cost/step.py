@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vggcost.cost.allocator import AllocatorPeak
 from vggcost.cost.memory import LayerMemory, Peak, StepTotals, Timeline
-from vggcost.records import Convention, RunInfo, Step
+from vggcost.records import Assumption, Convention, RunInfo, Step
 
 __all__ = ["Fit", "MemoryReport"]
 
@@ -25,6 +25,7 @@ class MemoryReport:
     attention: tuple[str, ...]
     convention: Convention
     context_bytes: int = 0
+    assumed: tuple[Assumption, ...] = ()
 
     @property
     def least_bytes(self) -> int:

@@ -17,6 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vggcost.load.layouts import sparse_meta
 from vggcost.records import MOST_NUMBERS
 
 __all__ = ["SMALL", "constant", "is_whole", "meta_like", "on_meta", "to_meta", "without_device"]
@@ -37,7 +38,9 @@ _INIT = {id(value) for name, value in vars(nn.init).items() if name.endswith("_"
 
 
 def meta_like(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a meta tensor of the same shape, strides and dtype."""
+    """Return a meta tensor of the same shape, strides and dtype; of a sparse one, with as many entries."""
+    if tensor.layout is not torch.strided:
+        return sparse_meta(tensor)
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 

@@ -108,7 +108,9 @@ def _notes(found: MemoryReport) -> list[str]:
             "scratch is what oneDNN takes inside convolutions and LSTMs, as on a CPU with AVX-512 and "
             f"{found.step.threads} threads, in float32; that of other kernels is not among the live bytes"
         )
-    return [*counted, device, *ASSUMPTIONS, live, *kernels]
+    assumed = [f"assumed at {a.op}{f' ×{exact(a.calls)}' if a.calls > 1 else ''}: {a.text}" for a in found.assumed]
+    noted = [found.run.note] if found.run.note else []
+    return [*counted, device, *ASSUMPTIONS, live, *kernels, *assumed, *noted]
 
 
 def _largest(found: MemoryReport) -> list[tuple[str, str, str]]:

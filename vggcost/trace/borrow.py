@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from vggcost.load.aside import aside
+from vggcost.load.layouts import sparse_meta
 from vggcost.load.meta import SMALL
 from vggcost.trace.held import TENSORS, Modules, kept, swap
 
@@ -74,7 +75,9 @@ def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dty
         strided = tensor.layout is torch.strided
         if common and strided and tensor.is_contiguous():
             twin = tensor.clone()  # the same as below, in half the time
-        elif real or not strided or _readable(tensor):  # the run says why it takes no sparse one
+        elif not strided:
+            twin = sparse_meta(tensor, dtype=kind) if tensor.is_meta else tensor.detach().clone().to("cpu", kind)
+        elif real or _readable(tensor):
             twin = tensor.detach().clone() if tensor.is_meta else tensor.detach().clone().cpu()
         else:
             twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=kind, device="meta")

@@ -17,11 +17,8 @@ class Refusal(Exception):
     """What a layer does that cannot be counted, and what to do instead; the trace says which layer."""
 
 
-DENSE = {
-    False: "convert it first (tensor.to_dense(), sparse=False in an embedding)",
-    True: "pad it first (torch.nested.to_padded_tensor, enable_nested_tensor=False in nn.TransformerEncoder)",
-}
-"""What to do about a tensor that is sparse (False) or nested (True)."""
+DENSE = "pad it first (torch.nested.to_padded_tensor, enable_nested_tensor=False in nn.TransformerEncoder)"
+"""What to do about a nested tensor."""
 
 
 def missing(error: Exception) -> bool:

@@ -59,7 +59,7 @@ def explain(error: BaseException, model: nn.Module, run: RunInfo, arguments: Arg
     if isinstance(error, Endless):
         return f"{where}: {layer}: {error}"
     if any(Path(f.filename).parent.name == "nested" for f in traceback.extract_tb(error.__traceback__)):
-        return f"{where}: {layer} makes a nested tensor; only dense ones can be counted: {DENSE[True]}"
+        return f"{where}: {layer} makes a nested tensor; only dense ones can be counted: {DENSE}"
     reason = None
     if module is not None and x is not None:
         reason = _wrong_dtype(module, x, arguments) or _mismatch(module, x)

@@ -17,12 +17,15 @@ from typing import Any, NamedTuple
 
 import torch
 
+from vggcost.load.layouts import parts
 from vggcost.load.meta import SMALL, constant, is_whole, to_meta
+from vggcost.trace import sparse
 from vggcost.trace.bounds import BOUNDS, FOLLOWED, INDEXED, MASKS, Assumed, without_masks
 from vggcost.trace.custom import DENSE, READS, SHAPES, Refusal, missing
 from vggcost.trace.recurrent import backward_rule, forward_rule
 from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
-from vggcost.trace.signature import PLAIN_TYPES, is_plain, layout_of, plain, signature_of, tensors_in
+from vggcost.trace.signature import PLAIN_TYPES, Sparse, is_plain, plain, signature_of, tensors_in
+from vggcost.trace.sparse import MADE, MAKERS
 from vggcost.trace.transforms import shadowed
 
 __all__ = ["CALLS", "LIMIT", "MARKED", "Plan", "Seen", "empty", "plan_of", "register_shape", "run", "sizes"]
@@ -150,7 +153,10 @@ def run(
         made from memory.
     """
     tensors: list[torch.Tensor] = []
-    signature = signature_of(args, kwargs, tensors)
+    try:
+        signature = signature_of(args, kwargs, tensors)
+    except Sparse:
+        return _run_sparse(plan, func, args, kwargs, assumed)
     seen = plan.memory.get(signature) if remember else None
     if seen is not None:
         if plan.remember == "facts":
@@ -161,6 +167,8 @@ def run(
             return seen, tensors, made, [made], True
         all_made = tuple([None if spec is None else empty(spec) for spec in seen.specs])
         return seen, tensors, all_made, [t for t in all_made if t is not None], True
+    if plan.name in MAKERS or plan.name in MADE:
+        return _run_sparse(plan, func, args, kwargs, assumed)
     given = args
     meta = any(t.is_meta for t in tensors)
     real = not all(t.is_meta for t in tensors)
@@ -198,6 +206,21 @@ def run(
     return seen, tensors, result, outputs, False
 
 
+def _run_sparse(
+    plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], assumed: Assumed
+) -> tuple[Seen, list[torch.Tensor], Any, list[torch.Tensor], bool]:
+    """Run an op that is given sparse tensors or makes one; nothing is remembered of it."""
+    tensors = tensors_in((args, kwargs))
+    valueless = _valueless(tensors, assumed)
+    meta = valueless or any(t.is_meta for t in tensors)
+    if meta and plan.writes:
+        _forget(plan, args, assumed)
+    args, kwargs = _placed(plan, args, kwargs, meta, assumed.real, False)
+    result = sparse.compute(plan.name, func, args, kwargs, tensors, valueless, assumed)
+    outputs = tensors_in(result)
+    return _seen(_Call(plan, args, kwargs, tensors, result, outputs)), tensors, result, outputs, False
+
+
 def _grows(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> bool:
     """Whether real tensors would make one that is too large to be real, such as a mask of all pairs.
 
@@ -216,7 +239,7 @@ def _grows(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
 
 
 def _valueless(tensors: list[torch.Tensor], assumed: Assumed) -> bool:
-    return bool(assumed.unknown) and any(t.untyped_storage()._cdata in assumed.unknown for t in tensors)
+    return bool(assumed.unknown) and any(parts(t)[0].untyped_storage()._cdata in assumed.unknown for t in tensors)
 
 
 def _forget(plan: Plan, args: tuple[Any, ...], assumed: Assumed) -> None:
@@ -224,7 +247,7 @@ def _forget(plan: Plan, args: tuple[Any, ...], assumed: Assumed) -> None:
     for position in plan.writes:
         for tensor in tensors_in(args[position]) if position < len(args) else ():
             if not tensor.is_meta:
-                assumed.forget(tensor)
+                assumed.forget(parts(tensor)[0])
 
 
 def _placed(
@@ -272,11 +295,8 @@ def _compute(plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     except (NotImplementedError, RuntimeError) as error:
         if _for_other_devices(error) and tensors_in((args, kwargs)):
             return func(*to_meta(args, numbers=True), **to_meta(kwargs, numbers=True))
-        kind = next((kind for kind in ("sparse", "nested") if kind in plan.name), "")
-        if kind:
-            raise Refusal(
-                f"makes a {kind} tensor ({plan.name}); only dense ones can be counted: {DENSE[kind == 'nested']}"
-            ) from error
+        if "nested" in plan.name:
+            raise Refusal(f"makes a nested tensor ({plan.name}); only dense ones can be counted: {DENSE}") from error
         if missing(error) and any(t.is_meta for t in tensors_in((args, kwargs))):
             raise Refusal(
                 f"uses {plan.name.replace('.', '::', 1)}, which has no rule for the shape of its output; give one with "
@@ -340,22 +360,15 @@ def _seen(call: _Call) -> Seen:
     """Collect the facts of a call.
 
     Raises:
-        Refusal: it makes a tensor that is not dense.
+        Refusal: it makes a nested tensor.
     """
-    plan, args, kwargs, tensors, result, outputs = call
+    plan, _, _, tensors, result, outputs = call
     for tensor in outputs:
-        if tensor.layout is not torch.strided or tensor.is_nested:
-            raise Refusal(
-                f"makes a {layout_of(tensor)} tensor ({plan.name}); only dense ones can be counted: "
-                f"{DENSE[tensor.is_nested]}"
-            )
-    named = (*zip(plan.arguments, args, strict=False), *kwargs.items())
-    attributes = tuple((name, plain(value)) for name, value in named if value is not None and is_plain(value))
-    given = {name for name, value in named if value is not None}
-    without = tuple(name for name in plan.optional if name not in given)
-    attributes += (("without", without),) if without else ()
-    if any(t.is_complex() for t in tensors):
-        attributes += (("complex", True),)
+        if tensor.is_nested:
+            raise Refusal(f"makes a nested tensor ({plan.name}); only dense ones can be counted: {DENSE}")
+    if any(t.layout is not torch.strided for t in (*tensors, *outputs)):
+        return _seen_sparse(call)
+    attributes = _attributes(call)
     strides = tuple(None if t.is_contiguous() else t.stride() for t in (*tensors, *outputs))
     attributes += (("strides", strides),) if any(strides) else ()
     slots = result if _without_some(result) else outputs
@@ -367,6 +380,24 @@ def _seen(call: _Call) -> Seen:
         output_shapes=tuple(tuple(t.shape) for t in outputs),
         attributes=attributes,
     )
+
+
+def _attributes(call: _Call) -> tuple[tuple[str, Any], ...]:
+    """Collect the plain arguments of a call, by their names in the op's schema."""
+    plan, args, kwargs, tensors, _, _ = call
+    named = (*zip(plan.arguments, args, strict=False), *kwargs.items())
+    attributes = tuple((name, plain(value)) for name, value in named if value is not None and is_plain(value))
+    given = {name for name, value in named if value is not None}
+    without = tuple(name for name in plan.optional if name not in given)
+    attributes += (("without", without),) if without else ()
+    return (*attributes, ("complex", True)) if any(t.is_complex() for t in tensors) else attributes
+
+
+def _seen_sparse(call: _Call) -> Seen:
+    """Collect the facts of a call on sparse tensors: how many entries each has matters, too."""
+    shapes = [tuple([sparse.shape_of(t, call.plan.name) for t in side]) for side in (call.tensors, call.outputs)]
+    attributes = (*_attributes(call), *sparse.facts(call.tensors))
+    return Seen((), (), not isinstance(call.result, torch.Tensor), shapes[0], shapes[1], attributes)
 
 
 def _without_some(result: Any) -> bool:

@@ -19,7 +19,9 @@ import torch
 from torch import nn
 
 from vggcost.errors import OptionError, one_line
+from vggcost.load.replaced import replaced
 from vggcost.records import OpRecord, Step
+from vggcost.trace import sparse
 from vggcost.trace.recorder import Recorder
 from vggcost.units import did_you_mean, shape
 
@@ -32,14 +34,15 @@ _NAMED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _REFUSED = {
     "lbfgs": "it runs the model as often as its line search asks, which depends on data that a run on meta does not have",
-    "sparseadam": "it takes sparse gradients alone, and only dense ones can be counted; adam takes those",
 }
 _CLASSES = {
     name.lower(): value
     for name, value in vars(torch.optim).items()
     if isinstance(value, type) and issubclass(value, torch.optim.Optimizer) and name != "Optimizer"
 }
-OPTIMIZERS = ("none", *_NAMED, *sorted(set(_CLASSES) - {"sgd"} - set(_REFUSED)))
+_ONLY_SPARSE = ("sparseadam",)
+"""Optimizers for models whose gradients are all sparse, which are taken by name and not listed."""
+OPTIMIZERS = ("none", *_NAMED, *sorted(set(_CLASSES) - {"sgd", *_REFUSED, *_ONLY_SPARSE}))
 
 _TAKES: dict[str, tuple[Callable[[torch.Tensor], bool], str]] = {"muon": (lambda p: p.ndim == 2, "matrices")}
 """What else an optimizer asks of each parameter."""
@@ -79,7 +82,7 @@ def name_of(given: str) -> str:
     name = given.lower().replace("_", "-")
     if name in _REFUSED:
         raise OptionError(f"optimizer {name} cannot be simulated: {_REFUSED[name]}")
-    if name not in OPTIMIZERS:
+    if name not in (*OPTIMIZERS, *_ONLY_SPARSE):
         raise OptionError(
             f"unknown optimizer {given!r}{did_you_mean(name, OPTIMIZERS)}; known: {', '.join(OPTIMIZERS)}"
         )
@@ -147,7 +150,7 @@ def step(optimizer: Optimizer, recorder: Recorder, device: str) -> None:
     """
     recorder.optimizing = True
     try:
-        with warnings.catch_warnings(), _for_meta(optimizer, device), recorder.mode():
+        with warnings.catch_warnings(), _for_meta(optimizer, device), replaced(_NEW), recorder.mode():
             warnings.simplefilter("ignore")
             optimizer.step()
     except Exception as error:
@@ -156,6 +159,7 @@ def step(optimizer: Optimizer, recorder: Recorder, device: str) -> None:
         raise OptionError(f"optimizer {type(optimizer).__name__.lower()}: {_reason(error)}") from error
 
 
+_NEW = (torch.Tensor, "new", sparse.new)
 _LOCK = RLock()
 _ASKED = ("_get_fused_kernels_supported_devices", "_get_capturable_supported_devices")
 """Functions of torch that list devices: those with fused kernels, and those of which a graph of kernels is captured."""

@@ -16,7 +16,7 @@ from vggcost.records import FunctionRecord, OpRecord, Shape
 from vggcost.trace.custom import Refusal
 from vggcost.trace.kernels import empty, sizes
 from vggcost.trace.shapes import Spec
-from vggcost.trace.signature import ATOMS, PLAIN_TYPES, part_of
+from vggcost.trace.signature import ATOMS, PLAIN_TYPES, Sparse, part_of
 from vggcost.trace.transforms import dual
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def given_of(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             count = len(tensors)
             parts.append((name, part_of(kwargs[name], tensors)))
             places += [ids[t.untyped_storage()._cdata] for t in tensors[count:]]
-    except (Refusal, RuntimeError, KeyError):  # not dense, or not seen before
+    except (Refusal, Sparse, RuntimeError, KeyError):  # not dense, or not seen before
         return None
     if not (tensors and PLAIN_TYPES.issuperset(map(type, tensors))):
         return None

@@ -340,9 +340,12 @@ class Recorder(Storages):
             position, _ = self._owner.get(number, (position, OUTSIDE))
             self._own(position, OUTSIDE)
         ids, storages = self.ids, []
-        for tensor in tensors:
-            known = ids.get(tensor.untyped_storage()._cdata)
-            storages.append(self._storage(tensor, position, "buffer") if known is None else known)
+        try:
+            for tensor in tensors:
+                known = ids.get(tensor.untyped_storage()._cdata)
+                storages.append(self._storage(tensor, position, "buffer") if known is None else known)
+        except NotImplementedError:  # some are sparse
+            storages = [self._storage(tensor, position, "buffer") for tensor in tensors]
         role = "activation" if phase in FORWARD else "temporary"
         if fresh:
             made = [self._fresh(t, position, role, *size) for t, size in zip(outputs, seen.made, strict=True)]

@@ -25,6 +25,7 @@ from torch.nn.modules.module import (
 import vggcost
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load.devices import Devices, asked
+from vggcost.load.layouts import nbytes
 from vggcost.load.nested import watching
 from vggcost.records import Arguments, GivenRecord, InputRecord, ParamRecord, RunInfo, Trace
 from vggcost.trace.attention import Attention
@@ -194,7 +195,7 @@ def register(recorder: Recorder, inputs: list[torch.Tensor]) -> None:
     dtypes = {dtype: str(dtype).removeprefix("torch.") for dtype in {p.dtype for p in parameters}}
     recorder.params = tuple(
         [
-            ParamRecord(tuple(paths[id(p)]), tuple(p.shape), dtypes[p.dtype], p.nbytes, p.requires_grad)
+            ParamRecord(tuple(paths[id(p)]), tuple(p.shape), dtypes[p.dtype], nbytes(p), p.requires_grad)
             for p in parameters
         ]
     )
@@ -208,8 +209,8 @@ def dtypes_of(tensors: Iterable[tuple[str, int]]) -> tuple[str, ...]:
         ('bfloat16', 'float32')
     """
     sizes: Counter[str] = Counter()
-    for dtype, nbytes in tensors:
-        sizes[dtype] += nbytes
+    for dtype, size in tensors:
+        sizes[dtype] += size
     return tuple(sorted(sizes, key=lambda dtype: (-sizes[dtype], dtype)))
 
 

@@ -13,10 +13,10 @@ from vggcost.trace.custom import DENSE, Refusal
 __all__ = [
     "ATOMS",
     "PLAIN_TYPES",
+    "Sparse",
     "consumed",
     "is_frozen",
     "is_plain",
-    "layout_of",
     "part_of",
     "plain",
     "signature_of",
@@ -27,6 +27,10 @@ PLAIN_TYPES = {torch.Tensor, nn.Parameter, nn.Buffer}
 _STRIDED = torch.strided
 _NUMBERS = frozenset({type(None), bool, int, float, str})
 ATOMS = frozenset({*_NUMBERS, torch.dtype, torch.device, torch.layout, torch.memory_format})
+
+
+class Sparse(Exception):
+    """An argument is sparse: nothing is remembered of the call."""
 
 
 def tensors_in(value: Any) -> list[torch.Tensor]:
@@ -109,14 +113,15 @@ def part_of(value: Any, tensors: list[torch.Tensor]) -> Any:
     """Make the part of a key that stands for one argument, collecting its tensors.
 
     Raises:
-        Refusal: it is not dense.
+        Refusal: it is nested.
+        Sparse: it is sparse.
     """
     kind = type(value)
     if kind in PLAIN_TYPES or isinstance(value, torch.Tensor):
-        if value.layout is not torch.strided or value.is_nested:
-            raise Refusal(
-                f"takes a {layout_of(value)} tensor; only dense ones can be counted: {DENSE[value.is_nested]}"
-            )
+        if value.is_nested:
+            raise Refusal(f"takes a nested tensor; only dense ones can be counted: {DENSE}")
+        if value.layout is not torch.strided:
+            raise Sparse
         tensors.append(value)
         return value.shape, value.stride(), value.dtype, value.is_meta or value.device.type
     if kind in ATOMS:
@@ -133,8 +138,3 @@ def part_of(value: Any, tensors: list[torch.Tensor]) -> Any:
     except TypeError:
         return object()  # equal to nothing, so never found again
     return kind, value
-
-
-def layout_of(tensor: torch.Tensor) -> str:
-    """Name a tensor's layout: sparse coo, nested."""
-    return "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.").replace("_", " ")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from vggcost.load.layouts import parts
 from vggcost.records import OpRecord
 
 __all__ = ["OUTSIDE", "Storage", "Storages"]
@@ -55,6 +56,9 @@ class Storages:
         """Note a tensor that existed before the run, and keep it alive unless the run may free it."""
         if not keep:
             return self._storage(tensor, OUTSIDE, role)
+        if tensor.layout is not torch.strided:
+            self._kept.append(tensor)
+            return self._sparse(tensor, OUTSIDE, role)
         storage = tensor.untyped_storage()
         self._kept += (tensor, storage)  # the model may give the tensor another one
         key = storage._cdata
@@ -73,6 +77,8 @@ class Storages:
             record.born = 0
 
     def _storage(self, tensor: torch.Tensor, module: int, role: str) -> int:
+        if tensor.layout is not torch.strided:
+            return self._sparse(tensor, module, role)
         storage = tensor.untyped_storage()
         key = storage._cdata
         known = self.ids.get(key)
@@ -84,6 +90,19 @@ class Storages:
         self.ids[key] = position
         record.ref = weakref.ref(storage, self._death(key, record))
         self.storages.append(record)
+        return position
+
+    def _sparse(self, tensor: torch.Tensor, module: int, role: str) -> int:
+        """Note a sparse tensor as the storage of its entries, to which its indices belong if they are new."""
+        values, *indices = parts(tensor)
+        position = self._storage(values, module, role)
+        record = self.storages[position]
+        for part in indices:
+            storage = part.untyped_storage()
+            if storage._cdata not in self.ids:
+                self.ids[storage._cdata] = position
+                weakref.finalize(storage, self.ids.pop, storage._cdata, None)
+                record.nbytes += storage.nbytes()
         return position
 
     def _fresh(self, tensor: torch.Tensor, module: int, role: str, numel: int, nbytes: int) -> int:
