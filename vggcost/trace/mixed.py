@@ -114,7 +114,7 @@ def _some_real(values: Iterable[Any]) -> bool:
 def _has_values(tensor: torch.Tensor) -> bool:
     if tensor.is_meta or type(tensor) not in PLAIN_TYPES or is_whole(tensor.dtype) or not tensor.dim():
         return False
-    return not (_is_wrapped(tensor) or tensor.requires_grad)
+    return not (_is_wrapped(tensor) or tensor.requires_grad) and tensor.layout is torch.strided
 
 
 def _differentiated(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:

@@ -114,7 +114,12 @@ def _from_parts(assumed: Assumed, made: torch.Tensor, indices: torch.Tensor) -> 
         distinct: int | None = torch.unique(indices, dim=1).shape[1]
     else:
         distinct = assumed.distinct(indices) if indices.dim() == 1 or indices.shape[0] == 1 else None
-    if is_sparse(made) and distinct is not None:
+    if not is_sparse(made):
+        return made
+    if not indices.is_meta:
+        places: Any = parts(made)[1].untyped_storage()
+        places.stands_for = indices.untyped_storage()
+    if distinct is not None:
         storage = parts(made)[0].untyped_storage()
         assumed.values[storage._cdata] = weakref.ref(storage), distinct
     return made

@@ -98,11 +98,13 @@ class Storages:
         position = self._storage(values, module, role)
         record = self.storages[position]
         for part in indices:
-            storage = part.untyped_storage()
+            storage: Any = part.untyped_storage()
             if storage._cdata not in self.ids:
-                self.ids[storage._cdata] = position
+                other = getattr(storage, "stands_for", None)
+                known = self.ids.get(other._cdata) if other is not None else None
+                self.ids[storage._cdata] = position if known is None else known
                 weakref.finalize(storage, self.ids.pop, storage._cdata, None)
-                record.nbytes += storage.nbytes()
+                record.nbytes += storage.nbytes() if known is None else 0
         return position
 
     def _fresh(self, tensor: torch.Tensor, module: int, role: str, numel: int, nbytes: int) -> int:
