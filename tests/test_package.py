@@ -22,7 +22,13 @@ from tests.conftest import ROOT, command, python
 MODULES = [
     info.name for info in pkgutil.walk_packages(vggcost.__path__, "vggcost.") if not info.name.endswith("__main__")
 ]
-TORCH_AT_TOP = {("zoo", "network.py"), ("zoo", "branching.py"), ("load", "devices.py"), ("load", "meta.py")}
+TORCH_AT_TOP = {
+    ("zoo", "network.py"),
+    ("zoo", "branching.py"),
+    ("load", "devices.py"),
+    ("load", "layouts.py"),
+    ("load", "meta.py"),
+}
 ROOMS = ["zoo", "load", "trace", "cost", "claims", "report", "guard", "sweeps", "cli"]
 
 
