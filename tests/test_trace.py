@@ -343,7 +343,6 @@ def test_a_compiled_model_still_compiles_afterwards() -> None:
         (lambda: nn.Conv2d(3, 4, 9), "3x8x8", "the map vanishes"),
         (lambda: nn.Sequential(nn.MaxPool2d(3)), "3x2x2", "the map vanishes at 0 (a 3×3 window on 2×2)"),
         (lambda: nn.Linear(3, 4), "5", "takes 3 values, got 5"),
-        (lambda: nn.LazyLinear(4), "5", "lazy parameter"),
         (lambda: nn.Linear(3, 4), None, "does not say what input it takes"),
         (lambda: nn.Linear(3, 4), "3:int64", "takes float32, got int64; give input as float32, such as -i 3:float32"),
     ],

@@ -203,8 +203,9 @@ def traced(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) ->
         step_run = replace(run, mode="training")
         try:
             step = trace_model(
-                loaded.model, step_run, arguments=arguments, assume=limits, dtype=dtype, criterion=criterion
-            )
+                loaded.model, step_run, arguments=arguments, assume=limits, dtype=dtype, criterion=criterion,
+                backward=False,
+            )  # fmt: skip
         except TraceError as error:  # the memory section says so
             why_not = str(error)
     return Traced(trace, rule, step, why_not)
@@ -271,15 +272,15 @@ def loaded_model(model: Any, options: dict[str, Any], real: bool = False) -> Loa
         return load(model, options, real=real)
     from torch import nn
 
-    from vggcost.trace import unwrapped
+    from vggcost.trace import noted, unwrapped
 
     if not isinstance(model, nn.Module):
         raise InputError(f"expected a model's name or a torch.nn.Module, not a {type(model).__name__}")
     if options:
         raise InputError(f"options ({', '.join(options)}) go to a factory; this model is already built")
-    model = unwrapped(model)
-    name = type(model).__name__
-    return Loaded(model, name, name, (), "object", None)
+    inner = unwrapped(model)
+    name = type(inner).__name__
+    return Loaded(inner, name, name, (), "object", None, note=noted(model) if inner is not model else "")
 
 
 def _default(loaded: Loaded) -> Any:
@@ -294,9 +295,12 @@ def _default(loaded: Loaded) -> Any:
 def _arguments(default: Any, batch: int, model: nn.Module) -> Arguments:
     """Put the batch into the input that a model is made for."""
     if default is None:
+        taken = signature(model.forward).parameters
+        if not taken:
+            return Arguments()
         needed = [
             name
-            for name, parameter in signature(model.forward).parameters.items()
+            for name, parameter in taken.items()
             if parameter.default is Parameter.empty and parameter.kind is Parameter.POSITIONAL_OR_KEYWORD
         ]
         asked = (

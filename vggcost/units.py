@@ -243,7 +243,7 @@ def joined(*notes: str) -> str:
     """Join notes in one line; one that says nothing, or the same again, is left out.
 
     Example:
-        >>> joined("fused", "", "run twice", "fused")
+        >>> joined("fused; run twice", "", "run twice")
         'fused; run twice'
     """
-    return "; ".join(dict.fromkeys(note for note in notes if note))
+    return "; ".join(dict.fromkeys(part for note in notes if note for part in note.split("; ")))

@@ -9,19 +9,14 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from vggcost.load.aside import aside
 from vggcost.load.layouts import sparse_meta
 from vggcost.load.meta import SMALL
 from vggcost.trace.held import TENSORS, Modules, kept, swap
 
-__all__ = ["borrowed", "unwrapped"]
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the module that `torch.compile` wrapped: an active dispatch mode would stop it from ever compiling."""
-    inner = getattr(model, "_orig_mod", None)
-    return inner if isinstance(inner, nn.Module) else model
+__all__ = ["borrowed"]
 
 
 @contextmanager
@@ -42,7 +37,7 @@ def borrowed(
         real: swap in copies on the CPU instead, with their values.
     """
     twins: dict[int, torch.Tensor] = {}
-    model, each = modules[0][1], list({id(module): module for _, module in modules}.values())
+    each = list({id(module): module for _, module in modules}.values())
     with kept(each) as containers, aside():
         registered = set()
         with torch.no_grad():
@@ -57,10 +52,19 @@ def borrowed(
             for container in containers:
                 if id(container) not in registered:
                     swap(container, lambda tensor: _constant(tensor, twins, real))
-        for path, parameter in model.named_parameters(remove_duplicate=False) if freeze else ():
-            if any(fnmatchcase(path, p) or fnmatchcase(path.rpartition(".")[0], p) for p in freeze):
-                parameter.requires_grad_(False)
+        for path, module in modules if freeze else ():
+            for name, parameter in module._parameters.items():
+                whole = f"{path}.{name}" if path else name
+                if parameter is not None and any(fnmatchcase(whole, p) or fnmatchcase(path, p) for p in freeze):
+                    parameter.requires_grad_(False)
         yield
+
+
+def _uninitialised(tensor: Any, dtype: torch.dtype | None, real: bool) -> Any:
+    """Return the stand-in of a tensor without a shape, which a lazy layer gives one."""
+    kind = nn.UninitializedParameter if isinstance(tensor, nn.Parameter) else nn.UninitializedBuffer
+    options: dict[str, Any] = {"device": "cpu" if real else "meta", "dtype": dtype or tensor.dtype}
+    return kind(tensor.requires_grad, **options)
 
 
 def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dtype | None, real: bool) -> torch.Tensor:
@@ -70,6 +74,8 @@ def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dty
     """
     twin = twins.get(id(tensor))
     if twin is None:
+        if isinstance(tensor, UninitializedTensorMixin):
+            return twins.setdefault(id(tensor), _uninitialised(tensor, dtype, real))
         kind = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
         common = not real and tensor.is_meta and type(tensor) in TENSORS and kind is tensor.dtype
         strided = tensor.layout is torch.strided
@@ -85,12 +91,16 @@ def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dty
             twin.__class__, twin.requires_grad = nn.Parameter, tensor.requires_grad
         elif type(tensor) is not torch.Tensor and isinstance(tensor, nn.Parameter):
             twin = nn.Parameter(twin, requires_grad=tensor.requires_grad)
+        elif tensor.requires_grad and tensor.is_leaf:  # as the parameters of TorchScript look
+            twin.requires_grad_()
         twins[id(tensor)] = twin
     return twin
 
 
 def _constant(tensor: torch.Tensor, twins: dict[int, torch.Tensor], real: bool) -> torch.Tensor:
     """Return the stand-in of a tensor that is neither parameter nor buffer: a small one keeps its values."""
+    if isinstance(tensor, UninitializedTensorMixin):
+        return _twin(tensor, twins, None, real)
     plain = not isinstance(tensor, nn.Parameter) and id(tensor) not in twins
     if plain and tensor.device.type == "cpu" and tensor.numel() <= SMALL:
         twins[id(tensor)] = tensor.detach().clone()

@@ -51,6 +51,7 @@ class Assumed:
         limits: what the user states: the elements that `nonzero`, `unique` or `nms` return, the number
             that `item` reads, the length that `repeat_interleave` makes; for one layer as `layer:nonzero`.
         where: tells the path of the layer that runs.
+        kind: tells its class.
         real: whether all tensors of the run have values.
         unknown: storages of real tensors that a meta tensor was written into, so that they hold no
             value any more.
@@ -59,6 +60,7 @@ class Assumed:
 
     limits: Mapping[str, int] = field(default_factory=dict)
     where: Callable[[], str] = str
+    kind: Callable[[], str] = str
     real: bool = False
     unknown: set[int] = field(default_factory=set)
     read: bool = False
@@ -133,6 +135,9 @@ class Assumed:
         if dtype is torch.bool and self.limit("item") is None and (found := passing()) is not None:
             self.note(CHECK, f"taken as passed: {found[1]}")
             return found[0]
+        if self.limit("item") is None and self.kind() in OBSERVERS:
+            self.note("aten.item", "no, for observers that have seen data before")
+            return False if dtype is torch.bool else 0
         value = self.value("aten.item", "item")
         self.reads += 1
         if self.reads > MOST_READS:
@@ -270,6 +275,14 @@ BOUNDS: dict[str, Callable[..., Any]] = {
     "aten.bincount": _bincount,
 }
 """Ops whose output depends on the data: what their outputs are taken to be."""
+
+OBSERVERS = frozenset(
+    f"{kind}{name}"
+    for name in ("MinMaxObserver", "PerChannelMinMaxObserver", "AverageMinMaxObserver", "AveragePerChannelMinMaxObserver",
+                 "FakeQuantize", "MovingAvgObsFakeQuantize")
+    for kind in ("", "Moving", "Fused")
+)  # fmt: skip
+"""Layers of torch.ao that keep the range of what passes; they ask whether it is still infinite, or the wrong way round."""
 
 ASSUMABLE = ("nonzero", "unique", "nms", "item", "repeat_interleave", "bincount")
 """What `--assume` takes."""

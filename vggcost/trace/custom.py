@@ -69,6 +69,11 @@ def _pack_sequence(x: torch.Tensor, lengths: torch.Tensor, batch_first: bool) ->
     return x.new_empty(sum(steps), *x.shape[2:]), torch.tensor(left, dtype=torch.int64, device="cpu")
 
 
+def _quantised(x: torch.Tensor, *rest: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Values on a grid, and which of them were in its range."""
+    return torch.empty_like(x), torch.empty_like(x, dtype=torch.bool)
+
+
 READS = frozenset({"aten._pack_padded_sequence"})
 """Ops that read real numbers beside meta tensors, so that these stay where they are."""
 
@@ -79,6 +84,9 @@ SHAPES: dict[str, Callable[..., Any]] = {
     "aten.multilabel_margin_loss_backward": _like_second,
     "aten.fractional_max_pool3d_backward": _like_second,
     "aten._weight_int4pack_mm": _int4_mm,
+    "aten._fake_quantize_per_tensor_affine_cachemask_tensor_qparams": _quantised,
+    "aten.fake_quantize_per_tensor_affine_cachemask": _quantised,
+    "aten.fake_quantize_per_channel_affine_cachemask": _quantised,
     "aten._pack_padded_sequence": _pack_sequence,
     "aten._fused_sgd_": _in_place,
     "aten._fused_adagrad_": _in_place,

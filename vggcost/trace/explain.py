@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Sequence
 from inspect import Parameter, signature
@@ -15,6 +16,8 @@ from vggcost.load.user import where as raised
 from vggcost.records import Arguments, InputRecord, RunInfo
 from vggcost.trace.bounds import Endless, Unknowable
 from vggcost.trace.custom import DENSE, Refusal
+from vggcost.trace.held import inside
+from vggcost.trace.wrapped import nested
 from vggcost.units import described, exact, shape
 
 __all__ = ["explain", "unknowable"]
@@ -23,7 +26,7 @@ __all__ = ["explain", "unknowable"]
 def unknowable(stop: Unknowable, model: nn.Module, name: str, path: str) -> str:
     """Say which layer, on which line, reads a value that a run on meta does not have, and what to try."""
     module, _ = _innermost(stop.__traceback__)
-    paths = {id(m): path for path, m in model.named_modules()}
+    paths = {id(m): path for path, m in inside(model)}
     layer = paths.get(id(module)) or path or type(model).__name__
     frame = _line(stop.__traceback__)
     where = f" ({Path(frame.filename).name}, line {frame.lineno}: {frame.line})" if frame else ""
@@ -51,8 +54,14 @@ def explain(error: BaseException, model: nn.Module, run: RunInfo, arguments: Arg
     misfit = _misfit(model, arguments) if isinstance(error, TypeError) else None
     if misfit is not None:
         return f"{where}: {misfit}"
+    modules = inside(model)
+    if isinstance(error, RecursionError) and 6 * nested(modules) > sys.getrecursionlimit():
+        return (
+            f"{where}: its modules lie {exact(nested(modules))} deep in each other, and torch's own calls of them go beyond "
+            "Python's limit; raise it with sys.setrecursionlimit"
+        )
     module, x = _innermost(error.__traceback__)
-    paths = {id(m): path for path, m in model.named_modules()}
+    paths = {id(m): path for path, m in modules}
     layer = paths.get(id(module)) or type(module if module is not None else model).__name__
     if isinstance(error, Refusal):
         return f"{where}: {layer} {error}"

@@ -38,25 +38,30 @@ def inside(model: nn.Module) -> Modules:
         >>> [path for path, _ in inside(nn.Sequential(nn.ReLU(), nn.ReLU()))]
         ['', '0', '1']
     """
-    found: Modules = []
-    _walk("", model, set(), found)
-    return found
-
-
-def _walk(path: str, module: nn.Module, around: set[int], found: Modules) -> None:
-    found.append((path, module))
-    if not module._modules:
-        return
-    around.add(id(module))
-    for name, child in module._modules.items():
-        if child is not None:
+    found: Modules = [("", model)]
+    around = {id(model)}
+    walking = [
+        ("", model, iter(model._modules.items()))
+    ]  # and no calls of itself: models nest deeper than Python's may
+    while walking:
+        path, module, children = walking[-1]
+        for name, child in children:
+            if child is None:
+                continue
             inner = f"{path}.{name}" if path else name
             if id(child) in around:
                 raise TraceError(
                     f"{inner} is a module around itself, so that torch cannot walk through the model; break the circle"
                 )
-            _walk(inner, child, around, found)
-    around.remove(id(module))
+            found.append((inner, child))
+            if child._modules:
+                around.add(id(child))
+                walking.append((inner, child, iter(child._modules.items())))
+                break
+        else:
+            around.discard(id(module))
+            walking.pop()
+    return found
 
 
 @contextmanager

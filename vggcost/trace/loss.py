@@ -21,7 +21,7 @@ LOSS_PATH = "(loss)"
 OWN, OWN_SUM = "the model's own", "the sum of the model's own"
 
 
-def train(recorder: Recorder, output: Any, criterion: Criterion = None) -> str:
+def train(recorder: Recorder, output: Any, criterion: Criterion = None, backward: bool = True) -> str:
     """Compute a loss and run the backward pass; return the loss's name.
 
     A criterion of the user's gets the model's output. Without one, what the output holds under the name `loss` is the
@@ -40,7 +40,8 @@ def train(recorder: Recorder, output: Any, criterion: Criterion = None) -> str:
         )
     recorder.end(loss)
     with recorder.differentiating(loss):
-        loss.backward()  # type: ignore[no-untyped-call]
+        if backward:
+            loss.backward()  # type: ignore[no-untyped-call]
     return name
 
 
@@ -64,12 +65,27 @@ def _chosen(recorder: Recorder, output: Any, criterion: Criterion) -> tuple[str,
         return (OWN, lambda: own[0]) if len(own) == 1 else (OWN_SUM, lambda: _total(own))
     outputs = [t for t in tensors_in(output) if t.is_floating_point() and t.requires_grad]
     if not outputs:
-        raise TraceError(
-            "cannot be trained: no output has a gradient (are all parameters frozen, or the output integer?)"
-        )
+        raise TraceError(f"cannot be trained: {_no_gradient(recorder, output)}")
     if isinstance(output, torch.Tensor) and output.dim() >= 2:
         return "cross_entropy", lambda: F.cross_entropy(output, _target(recorder, output))
     return "sum", lambda: _total(tensor.sum() for tensor in outputs)
+
+
+def _no_gradient(recorder: Recorder, output: Any) -> str:
+    """Say why no output has a gradient."""
+    if not recorder.params:
+        return "it has no parameters"
+    if not any(parameter.trainable for parameter in recorder.params):
+        return "all its parameters are frozen (requires_grad=False)"
+    tensors = tensors_in(output)
+    if not tensors:
+        return f"its forward returns no tensor but {'nothing' if output is None else type(output).__name__}"
+    if not any(t.is_floating_point() or t.is_complex() for t in tensors):
+        kinds = sorted({str(t.dtype).removeprefix("torch.") for t in tensors})
+        return f"its outputs are {' and '.join(kinds)}, which have no gradient; train it on what they are made of"
+    return (
+        "its outputs do not follow from its parameters in a way that is differentiated (is there a detach or no_grad?)"
+    )
 
 
 def _total(losses: Iterable[torch.Tensor]) -> torch.Tensor:

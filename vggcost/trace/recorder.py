@@ -81,6 +81,7 @@ class Recorder(Storages):
     def __post_init__(self) -> None:
         stack, calls = self.stack, self.calls  # and not self: a circle would keep all that was noted alive
         self.assumed.where = lambda: calls[stack[-1]].path if len(stack) > 1 else ""
+        self.assumed.kind = lambda: calls[stack[-1]].kind if len(stack) > 1 else ""
         self._owner: dict[int, tuple[int, int]] = {}
         self._outer: list[tuple[Function | None, bool]] = []
         self._again = self._backward = False
@@ -405,7 +406,7 @@ def _kind(module: nn.Module) -> str:
     """Name a module's class; an exported program says what its modules were."""
     if type(module).__module__ == "torch.export.unflatten":
         return str(module.type_name() or type(module).__name__).rpartition(".")[2]  # type: ignore[operator]
-    return type(module).__name__
+    return str(module.original_name) if isinstance(module, torch.jit.ScriptModule) else type(module).__name__
 
 
 def _shapes(value: Any) -> tuple[tuple[int, ...], ...]:

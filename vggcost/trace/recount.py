@@ -16,8 +16,9 @@ from vggcost.errors import one_line
 from vggcost.records import Arguments, InputRecord, Recount
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.held import Modules
-from vggcost.trace.run import made, ready
+from vggcost.trace.run import made
 from vggcost.trace.signature import tensors_in
+from vggcost.trace.wrapped import plain
 
 __all__ = ["recount"]
 
@@ -32,7 +33,11 @@ def recount(model: nn.Module, arguments: Arguments) -> tuple[Recount, ...]:
     Returns:
         What each counter counted, or why it could not.
     """
-    modules = ready(model)
+    with plain(model) as modules:
+        return _each(modules, arguments)
+
+
+def _each(modules: Modules, arguments: Arguments) -> tuple[Recount, ...]:
     model = modules[0][1]
     places = {t.device.type for t in (*model.parameters(), *model.buffers())} - {"cpu"}
     if places:

@@ -30,7 +30,7 @@ from vggcost.load.nested import watching
 from vggcost.records import Arguments, GivenRecord, InputRecord, ParamRecord, RunInfo, Trace
 from vggcost.trace.attention import Attention
 from vggcost.trace.autocast import Autocast
-from vggcost.trace.borrow import borrowed, unwrapped
+from vggcost.trace.borrow import borrowed
 from vggcost.trace.bounds import ASSUMABLE, Assumed, Endless, Unknowable
 from vggcost.trace.called import Called
 from vggcost.trace.custom import Refusal
@@ -38,19 +38,20 @@ from vggcost.trace.explain import explain, unknowable
 from vggcost.trace.held import Modules, inside
 from vggcost.trace.higher import HigherOrder
 from vggcost.trace.layers import Layers
+from vggcost.trace.lazy import LEARNED, learned, shaped
 from vggcost.trace.loss import Criterion, train
 from vggcost.trace.mixed import transformed
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.signature import consumed
 from vggcost.trace.transforms import needs_gradients, unwatched
 from vggcost.trace.whole import Whole
+from vggcost.trace.wrapped import noted, plain
 from vggcost.units import did_you_mean, exact, joined
 
 __all__ = ["MODES", "converted", "outputs_of", "trace_model"]
 
 MODES = ("inference", "training")
 DIFFERENTIATES = "run with gradients on, since its forward differentiates"
-_LAZY: Any = nn.UninitializedParameter
 _SET: Any = nn.Module.__setattr__
 
 
@@ -63,6 +64,7 @@ def trace_model(
     remember: bool = True,
     dtype: str = "",
     criterion: Criterion = None,
+    backward: bool = True,
 ) -> Trace:
     """Run a model on meta tensors and record every op, module call, parameter and storage.
 
@@ -76,6 +78,7 @@ def trace_model(
         remember: take the outputs of an op seen before from memory; the records are the same.
         dtype: of parameters, buffers and floating inputs; empty: as the model and the inputs have them.
         criterion: maps the model's output to the loss of training; None: see `vggcost.trace.loss.train`.
+        backward: whether training goes on after the loss; what autograd keeps is known by then.
 
     Returns:
         The trace; its run tells the loss and the versions as well.
@@ -86,15 +89,27 @@ def trace_model(
     """
     if run.mode not in MODES:
         raise InputError(f"unknown mode {run.mode!r}; choose {' or '.join(MODES)}")
-    modules = ready(model)
-    model = modules[0][1]
-    training = run.mode == "training"
     arguments = (arguments or Arguments(run.inputs)).map(lambda record: converted(record, dtype))
-    real = run.device == "cpu"
+    limits, note = checked(assume), joined(run.note, noted(model))
+    with plain(model) as modules, known(modules, replace(run, note=note), arguments, limits) as told:
+        return _traced(modules, told, arguments, limits, remember, dtype, criterion, backward)
+
+
+def _traced(
+    modules: Modules,
+    run: RunInfo,
+    arguments: Arguments,
+    limits: Mapping[str, int],
+    remember: bool,
+    dtype: str,
+    criterion: Criterion,
+    backward: bool,
+) -> Trace:
+    model, training, real = modules[0][1], run.mode == "training", run.device == "cpu"
     kind = getattr(torch, dtype) if dtype else None
 
     def once(run: RunInfo, gradients: bool) -> Trace:
-        recorder = Recorder(modules, remember and not real, assumed=Assumed(checked(assume), real=real))
+        recorder = Recorder(modules, remember and not real, assumed=Assumed(limits, real=real))
         attention = Attention("auto", "cpu", recorder.within)
         loss = ""
         with borrowed(modules, kind, real=real), explained(model, run, arguments, recorder):
@@ -104,7 +119,7 @@ def trace_model(
             with watched(recorder, training, attention), torch.set_grad_enabled(gradients):
                 output = consumed(model(*passed.args, **passed.kwargs))
                 if training:
-                    loss = train(recorder, output, criterion)
+                    loss = train(recorder, output, criterion, backward)
         return trace_of(
             recorder, recorder.params, replace(run, loss=loss, inputs=arguments.inputs), arguments, attention
         )
@@ -115,6 +130,24 @@ def trace_model(
         if training or not needs_gradients(error.__cause__):
             raise
         return once(replace(run, note=joined(run.note, DIFFERENTIATES)), True)
+
+
+@contextmanager
+def known(modules: Modules, run: RunInfo, arguments: Arguments, limits: Mapping[str, int]) -> Iterator[RunInfo]:
+    """Let lazy layers have the shapes that a run on these arguments gives them, and yield the run, which says so."""
+    real = run.device == "cpu"
+
+    def learn() -> Any:
+        model, recorder = modules[0][1], Recorder(modules, assumed=Assumed(limits, real=real))
+        with borrowed(modules, real=real), explained(model, run, arguments):
+            passed, _ = made(arguments, real)
+            switch(modules, False)
+            with watched(recorder, False, Attention("auto", "cpu")), recorder.muted():
+                model(*passed.args, **passed.kwargs)
+            return learned(modules)
+
+    with shaped(modules, real, learn) as any_lazy:
+        yield replace(run, note=joined(run.note, LEARNED)) if any_lazy else run
 
 
 def converted(record: InputRecord, dtype: str) -> InputRecord:
@@ -135,29 +168,6 @@ def outputs_of(model: nn.Module, method: str, arguments: Arguments) -> Any:
         passed, _ = made(arguments)
         model.eval()
         return attrgetter(method)(model)(*passed.args, **passed.kwargs)
-
-
-def ready(model: nn.Module) -> Modules:
-    """Return the module to run, without the wrapper of torch.compile, and all that is in it.
-
-    Raises:
-        TraceError: it has parameters without a shape, modules of TorchScript, or a module inside itself.
-    """
-    modules = inside(unwrapped(model))
-    scripted = {kind for kind in {type(module) for _, module in modules} if issubclass(kind, torch.jit.ScriptModule)}
-    for path, module in modules:
-        if scripted and type(module) in scripted:
-            raise TraceError(
-                f"{path or 'the model'} is a module of TorchScript, which does not show its layers; give the Python "
-                "module that it was made of, or export that with torch.export (./model.pt2)"
-            )
-        if module._parameters and _LAZY in map(type, module._parameters.values()):
-            name = next(name for name, parameter in module._parameters.items() if type(parameter) is _LAZY)
-            raise TraceError(
-                f"{path}.{name}".lstrip(".") + " is a lazy parameter without a shape; give its layer the size, or "
-                "run the model once on real data"
-            )
-    return modules
 
 
 def switch(modules: Modules, training: bool) -> None:

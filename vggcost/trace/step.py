@@ -19,15 +19,17 @@ from vggcost.trace import optimizers
 from vggcost.trace.attention import KERNELS, Attention
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.bounds import Assumed
-from vggcost.trace.held import inside
+from vggcost.trace.held import Modules, inside
 from vggcost.trace.loss import Criterion, train
 from vggcost.trace.optimizers import Optimizer
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.recurrent import FusedLSTM
-from vggcost.trace.run import checked, converted, explained, made, ready, register, trace_of, watched
+from vggcost.trace.run import checked, converted, explained, known, made, register, trace_of, watched
 from vggcost.trace.scratch import Inside
 from vggcost.trace.signature import tensors_in
 from vggcost.trace.unrolled import Unrolled
+from vggcost.trace.wrapped import noted, plain
+from vggcost.units import joined
 
 __all__ = ["check_trainable", "trace_step"]
 
@@ -63,18 +65,32 @@ def trace_step(
     """
     if step.attention not in KERNELS:
         raise OptionError(f"unknown attention kernel {step.attention!r}; choose one of: {', '.join(KERNELS)}")
-    modules = ready(model)
-    model = modules[0][1]
-    dtype = getattr(torch, step.dtype) if step.dtype else None
     arguments = (arguments or Arguments(run.inputs)).map(lambda record: converted(record, step.dtype))
-    run = replace(run, inputs=arguments.inputs)
+    run = replace(run, inputs=arguments.inputs, note=joined(run.note, noted(model)))
     limits = checked(assume)
+    with plain(model) as modules, known(modules, run, arguments, limits) as told:
+        return _traced(modules, told, step, arguments, limits, criterion, remember)
+
+
+def _traced(
+    modules: Modules,
+    run: RunInfo,
+    step: Step,
+    arguments: Arguments,
+    limits: Mapping[str, int],
+    criterion: Criterion,
+    remember: bool,
+) -> Trace:
+    model, dtype = modules[0][1], getattr(torch, step.dtype) if step.dtype else None
     recorder, loss = None, ""
     params: tuple[ParamRecord, ...] = ()
     with borrowed(modules, dtype, step.freeze), explained(model, run, arguments):
         trained = {path: p for path, p in model.named_parameters() if p.requires_grad}
         if not trained:
-            raise OptionError("nothing is left to train: every parameter is frozen")
+            held = any(p is not None for _, module in modules for p in module._parameters.values())
+            raise OptionError(
+                f"nothing is left to train: {'every parameter is frozen' if held else 'it has no parameters'}"
+            )
         names = {id(p): path for path, p in trained.items()}
         optimizer = optimizers.optimizer_of(step, trained)
         model.train()
