@@ -321,13 +321,6 @@ def test_bad_models_are_one_line_and_status_2(line: str, says: list[str], tmp_pa
         assert part in done.stderr
 
 
-def test_a_module_of_torchscript_is_refused() -> None:
-    with pytest.warns(Warning, match=r"torch\.jit"):
-        scripted = torch.jit.script(nn.Linear(2, 2))
-    with pytest.raises(TraceError, match="TorchScript, which does not show its layers"):
-        analyze(nn.Sequential(nn.Linear(2, 2), scripted), "2")
-
-
 def test_traceback_shows_where_it_came_from(tmp_path: Path) -> None:
     (tmp_path / "raises.py").write_text(FILES["raises.py"], encoding="utf-8")
     done = command("report", "raises.py:make", "--traceback", cwd=tmp_path)

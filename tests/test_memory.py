@@ -275,8 +275,8 @@ def test_every_format(format_: str) -> None:
         ("memory vgg16 --freeze *", "every parameter is frozen"),
         ("memory vgg16 -b 0", "1 or more"),
         ("memory vgg16 -i 3x8x8", "the map vanishes at pool4"),
-        ("memory ./net.py:Argmax -i 4", "every parameter is frozen"),
-        ("memory ./net.py:integers -i 4", "no output has a gradient"),
+        ("memory ./net.py:Argmax -i 4", "it has no parameters"),
+        ("memory ./net.py:integers -i 4", "its outputs are int64, which have no gradient"),
     ],
 )
 def test_bad_input(line: str, says: str, tmp_path: Path) -> None:
