@@ -45,7 +45,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     # Types of other libraries, whose documentation a build without the network cannot ask.
     (r"py:.*", r"(torch|nn|pd|pandas|pytest|collections|pathlib|typing)\..*"),
-    (r"py:.*", r"(Any|Callable|Mapping|Sequence|Iterable|Path|Inputs|Extent|Shape)"),
+    (r"py:.*", r"(Any|Callable|Mapping|Sequence|Iterable|Path|Inputs|Loss|Extent|Shape)"),
     (r"py:.*", r"\w+\[.*"),  # tuple[Any, ...] of an attribute
 ]
 

@@ -207,8 +207,8 @@ def test_how_much_memory_is_needed(
     name: str, batch: int, dtype: str, browser: Any, request: pytest.FixtureRequest
 ) -> None:
     path = request.getfixturevalue(name.partition("-")[0])
-    step = memory(name, batch=batch, dtype=dtype, optimizer="none")
-    adam = memory(name, batch=batch, dtype=dtype, optimizer="adam")
+    step = memory(name, batch=batch, dtype=dtype, optimizer="none", threads=0)
+    adam = memory(name, batch=batch, dtype=dtype, optimizer="adam", threads=0)
     with opened(browser, path, f"#n={batch}&dtype={dtype}") as found:
         inference, training = found.page.locator(".needs li").all_inner_texts()
     assert f"peak {human_bytes(step.totals.peak_bytes)} " in training
@@ -389,7 +389,7 @@ def test_units(vgg16: Path, browser: Any) -> None:
         found.choose("bytes", "MB")
         assert found.text("[data-card=activations] .big") == "60.35 MB"
         assert found.page.locator("svg.bars > text").nth(2).text_content() == "activation bytes 60.35 MB"
-        step = memory("vgg16", optimizer="none").totals.peak_bytes
+        step = memory("vgg16", optimizer="none", threads=0).totals.peak_bytes
         drawn = found.page.locator("svg.timeline").text_content() or ""
         assert f"peak {step / 10**9:.2f} GB" in drawn
         assert "200 MB" in drawn

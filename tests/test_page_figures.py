@@ -228,12 +228,12 @@ def there(name: str, batch: int, dtype: str) -> tuple[CostTable, Beside]:
     table = analyze(
         model, case.inputs, mode=case.said.mode, convention=case.said.convention, saved=case.said.saved, **asked
     )
-    step = memory(model, case.inputs, optimizer="none", **asked)
+    step = memory(model, case.inputs, optimizer="none", threads=0, **asked)
     loaded, run, arguments = prepared(model, case.inputs, batch, "inference", (), {})
     line = timeline(trace_model(loaded.model, run, arguments=arguments, dtype=dtype))
     held = max(a + b for a, b in zip(line.bytes["param"], line.bytes["buffer"], strict=True))
     live = max(a - b - c for a, b, c in zip(line.total, line.bytes["param"], line.bytes["buffer"], strict=True))
-    trace = trace_step(loaded.model, run, Step("none", dtype=dtype), arguments=arguments)
+    trace = trace_step(loaded.model, run, Step("none", dtype=dtype, threads=0), arguments=arguments)
     needs = {
         "held": held,
         "live": live,

@@ -64,6 +64,7 @@ def train(
         optimizer=optimizer or known.optimizer,
         loss=loss,
         convention=convention,
+        threads=0,  # it runs on a GPU
     )
     per_gpu = step.run.batch
     totals = step.totals

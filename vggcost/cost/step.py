@@ -29,12 +29,12 @@ class MemoryReport:
 
     @property
     def least_bytes(self) -> int:
-        """With how little it still runs: on CUDA the allocator gives cached blocks back before it fails."""
+        """The least it still runs with; on CUDA the allocator gives cached blocks back before it fails."""
         return self.totals.peak_bytes if self.step.device == "cpu" else self.allocator.least + self.context_bytes
 
     @property
     def needed_bytes(self) -> int:
-        """What must fit: on the CPU the peak of live tensors, on CUDA what the allocator reserves, and the context."""
+        """The bytes that must fit; on the CPU the peak of live tensors, on CUDA what the allocator reserves, and the context."""
         return self.totals.peak_bytes if self.step.device == "cpu" else self.allocator.reserved + self.context_bytes
 
 

@@ -23,7 +23,7 @@ from vggcost.trace.signature import PLAIN_TYPES
 if TYPE_CHECKING:
     from vggcost.trace.recorder import Recorder
 
-__all__ = ["Mixing", "mixing", "transformed"]
+__all__ = ["Mixing", "mixing", "together", "transformed"]
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 Mixing = Callable[["Recorder", tuple[Any, ...], dict[str, Any]], Arguments]
@@ -50,7 +50,7 @@ def mixing(func: Any) -> Mixing | None:
         (False, None)
     """
     if func in _TOGETHER:
-        return _together
+        return together
     if func in _BY:
         return _differentiated
     name = getattr(func, "__name__", "")
@@ -65,7 +65,7 @@ def mixing(func: Any) -> Mixing | None:
     return _working if of_layers and name not in _VALUES else _met
 
 
-def _together(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+def together(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """Give the floating-point tensors of a call stand-ins on meta, where some are there already."""
     tensors = _floats((args, kwargs))
     if len({t.is_meta for t in tensors}) < 2:

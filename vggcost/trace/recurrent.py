@@ -9,13 +9,17 @@ aten/src/ATen/native/mkldnn/RNN.cpp. The sizes are checked against the real kern
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 
 from vggcost.load.replaced import replaced
+from vggcost.trace.mixed import together
 from vggcost.trace.shapes import Spec, contiguous_strides
+
+if TYPE_CHECKING:
+    from vggcost.trace.recorder import Recorder
 
 __all__ = ["FusedLSTM", "backward_rule", "backward_scratch", "forward_rule", "forward_scratch", "workspace_bytes"]
 
@@ -99,8 +103,8 @@ def backward_scratch(x: torch.Tensor, w_input: torch.Tensor, *rest: Any) -> int:
 class FusedLSTM:
     """Run nn.LSTM through the fused op while the context lasts, where torch would do so on the CPU."""
 
-    def __init__(self, device: str) -> None:
-        self.device = device
+    def __init__(self, device: str, recorder: Recorder) -> None:
+        self.device, self._recorder = device, recorder
 
     def __enter__(self) -> None:
         def taken(original: Any) -> Any:
@@ -114,6 +118,7 @@ class FusedLSTM:
         self._replaced.__exit__(None, None, None)
 
     def _lstm(self, x: torch.Tensor, states: Any, weights: Any, *rest: Any) -> Any:
+        (x, states, weights), _ = together(self._recorder, (x, states, weights), {})  # a given input is real
         plain = not isinstance(states, torch.Tensor) and x.dtype is torch.float32 and x.is_meta
         if not plain or len(rest) != 6:  # packed sequences and other dtypes take the composed path
             return self._original(x, states, weights, *rest)

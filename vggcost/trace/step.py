@@ -107,8 +107,8 @@ def _traced(
             for parameter in trained.values():
                 if parameter.grad is not None:
                     recorder.register(parameter.grad, "gradient", keep=False)
-            unrolled = Unrolled(step.device, recorder.within)
-            with watched(recorder, True, attention), FusedLSTM(step.device), unrolled:
+            unrolled = Unrolled(step.device, recorder)
+            with watched(recorder, True, attention), FusedLSTM(step.device, recorder), unrolled:
                 loss = _gradients(recorder, model, anew, optimizer, step.accumulate, names, criterion)
             optimizers.step(optimizer, recorder, step.device)
             _note_states(recorder, optimizer, names)

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 
 from vggcost.load.replaced import replaced
-from vggcost.trace.attention import Within
-from vggcost.trace.recorder import Function
+from vggcost.trace.mixed import together
+from vggcost.trace.recorder import Function, Recorder
 
 __all__ = ["Unrolled"]
 
@@ -53,11 +53,11 @@ _CELLS: dict[str, Cell] = {
 class Unrolled:
     """Run nn.GRU and nn.RNN as torch does on the CPU while the context lasts.
 
-    `within` is told which function of torch it is that runs.
+    The recorder is told which function of torch it is that runs.
     """
 
-    def __init__(self, device: str, within: Within) -> None:
-        self._within = within
+    def __init__(self, device: str, recorder: Recorder) -> None:
+        self._recorder = recorder
         places = [(torch._VF, name, partial(self._taken, name)) for name in _CELLS]
         self._replaced = replaced(*places if device == "cpu" else ())
 
@@ -69,9 +69,10 @@ class Unrolled:
 
     def _taken(self, name: str, original: Any) -> Any:
         def run(x: torch.Tensor, state: Any, weights: Any, *rest: Any) -> Any:
+            (x, state, weights), _ = together(self._recorder, (x, state, weights), {})  # a given input is real
             if isinstance(weights, torch.Tensor) or not x.is_meta:  # packed sequences
                 return original(x, state, weights, *rest)
-            with self._within(Function(name, (x, state), {})), torch._C.DisableTorchFunction():
+            with self._recorder.within(Function(name, (x, state), {})), torch._C.DisableTorchFunction():
                 return _run(_CELLS[name], x, state, weights, *rest)
 
         return run
