@@ -94,7 +94,7 @@ def _stood_in(
     recorder: Recorder, tensors: list[torch.Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Arguments:
     with _past(), _outside():
-        stand_ins = {id(t): t.detach().to("meta") for t in tensors}
+        stand_ins = {id(t): meta_like(t) for t in tensors}
     for tensor in {id(t): t for t in tensors}.values():
         recorder.alias(tensor, stand_ins[id(tensor)])
     return _exchanged(args, stand_ins), _exchanged(kwargs, stand_ins)
