@@ -1,4 +1,4 @@
-"""Predicted peak memory of a training step against a real one: python benchmarks/memory_reality.py [-o FILE.md].
+"""Predicted peak memory of a training step against a real one: python -m benchmarks.memory_reality [-o FILE.md].
 
 On the CPU the profiler's memory events are added up from a known start; on CUDA, where there is a GPU,
 the allocator's own figures are read. Nothing is downloaded: weights are random.
@@ -11,12 +11,12 @@ import gc
 import platform
 import statistics
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.memory_nets import CASES
 from vggcost import VggcostError
 from vggcost.cost.allocator import simulate
 from vggcost.cost.memory import peak_of, timeline
@@ -24,81 +24,6 @@ from vggcost.load import read_inputs
 from vggcost.records import RunInfo, Step
 from vggcost.trace.optimizers import optimizer_of
 from vggcost.trace.step import trace_step
-
-
-class Sequence(nn.Module):
-    """An LSTM over embedded tokens, the last state classified."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed, self.lstm, self.head = (
-            nn.Embedding(1000, 128),
-            nn.LSTM(128, 256, 2, batch_first=True),
-            nn.Linear(256, 10),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.lstm(self.embed(x))[0][:, -1])
-
-
-def zoo(name: str, **options: Any) -> Callable[[], nn.Module]:
-    def make() -> nn.Module:
-        from vggcost.zoo import find
-        from vggcost.zoo.network import build
-
-        variant = find(name)
-        assert variant is not None
-        return build(variant, options)
-
-    return make
-
-
-def torchvision(name: str) -> Callable[[], nn.Module]:
-    def make() -> nn.Module:
-        import torchvision
-
-        return torchvision.models.get_model(name, weights=None)  # type: ignore[no-any-return]
-
-    return make
-
-
-def gpt2() -> nn.Module:
-    import transformers
-
-    class Logits(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            config = transformers.GPT2Config(attn_implementation="eager")
-            self.net = transformers.GPT2LMHeadModel(config)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            # A mask of four axes is used as it is; the library would look into a smaller one.
-            mask = torch.zeros(x.shape[0], 1, x.shape[1], x.shape[1], device=x.device)
-            return self.net(x, attention_mask=mask, use_cache=False).logits.flatten(0, 1)
-
-    return Logits()
-
-
-def image(side: int = 224) -> Callable[[int], torch.Tensor]:
-    return lambda batch: torch.rand(batch, 3, side, side)
-
-
-def tokens(length: int) -> Callable[[int], torch.Tensor]:
-    return lambda batch: torch.randint(0, 1000, (batch, length))
-
-
-CASES: list[tuple[str, Callable[[], nn.Module], Callable[[int], torch.Tensor], tuple[int, int]]] = [
-    ("VGG-A", zoo("vgg-a"), image(), (1, 4)),
-    ("VGG-D", zoo("vgg-d"), image(), (1, 4)),
-    ("VGG-S", zoo("vgg-s"), image(), (1, 4)),
-    ("ResNet-50 (zoo)", zoo("resnet-50"), image(), (1, 4)),
-    ("GoogLeNet (zoo)", zoo("googlenet"), image(), (1, 4)),
-    ("LSTM", Sequence, tokens(64), (4, 16)),
-    ("ResNet-50 (torchvision)", torchvision("resnet50"), image(), (1, 4)),
-    ("MobileNetV3-L (torchvision)", torchvision("mobilenet_v3_large"), image(), (2, 8)),
-    ("ViT-B/16 (torchvision)", torchvision("vit_b_16"), image(), (1, 4)),
-    ("GPT-2 small (transformers)", gpt2, tokens(128), (1, 4)),
-]
 
 
 def step_of(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, target: torch.Tensor) -> None:
@@ -119,7 +44,7 @@ def measured_cpu(make: Callable[[], nn.Module], step: Step, inputs: Callable[[in
     with torch.autograd.profiler.profile(profile_memory=True, use_kineto=True) as profile:
         model, x = make().train(), inputs(batch)
         target = torch.zeros(rows, dtype=torch.int64)
-        optimizer = optimizer_of(step, dict(model.named_parameters()))
+        optimizer = optimizer_of(step, {name: p for name, p in model.named_parameters() if p.requires_grad})
         step_of(model, optimizer, x, target)
         gc.collect()
         with torch.autograd.profiler.record_function("second step"):
@@ -140,7 +65,7 @@ def measured_cuda(
     """The most bytes allocated and reserved in the second step, as CUDA's allocator reports them."""
     model, x = make().train().cuda(), inputs(batch).cuda()
     target = torch.zeros(model(x).shape[0], dtype=torch.int64, device="cuda")
-    optimizer = optimizer_of(step, dict(model.named_parameters()))
+    optimizer = optimizer_of(step, {name: p for name, p in model.named_parameters() if p.requires_grad})
     step_of(model, optimizer, x, target)
     torch.cuda.synchronize()
     gc.collect()
@@ -174,7 +99,7 @@ def predicted(model: nn.Module, step: Step, x: torch.Tensor, name: str) -> int:
 
 
 def rows(optimizer: str, only: str) -> Iterator[tuple[str, int, int, int]]:
-    step = Step(optimizer=optimizer)
+    step = Step(optimizer=optimizer, threads=torch.get_num_threads())
     for name, make, inputs, batches in CASES:
         if only.lower() not in name.lower():
             continue
@@ -202,7 +127,8 @@ def main() -> None:
     errors = [abs(ratio - 1) for ratio in ratios]
     summary = (
         f"{len(errors)} rows, optimizer {options.optimizer}: median error {statistics.median(errors):.2%}, "
-        f"largest {max(errors):.2%}; torch {torch.__version__} on {platform.machine()} CPU."
+        f"{sum(error <= 0.03 for error in errors)} of them within 3%, largest {max(errors):.2%}; torch {torch.__version__}, "
+        f"{torch.backends.cpu.get_cpu_capability()} ({platform.machine()}), {torch.get_num_threads()} threads."
     )
     print(summary)
     if torch.cuda.is_available():

@@ -65,10 +65,10 @@ def _convolution(
 ) -> tuple[Spec, ...] | None:
     _same_dtype(x, weight)
     axes = x.dim() - 2
-    channels_last = axes == 2 and x.is_contiguous(memory_format=torch.channels_last)
-    if transposed or axes < 1 or weight.dim() != x.dim() or not _plain(x, weight) or channels_last:
+    last = axes == 2 and _channels_last(x)
+    if transposed or axes < 1 or weight.dim() != x.dim() or not (_plain(weight) if last else _plain(x, weight)):
         return None
-    if weight.is_contiguous(memory_format=torch.channels_last) if axes == 2 else axes == 3:
+    if axes == 3 or (axes == 2 and not last and (_either(x) or _either(weight))):
         return None
     if groups < 1 or x.shape[1] != weight.shape[1] * groups or weight.shape[0] % groups or 0 in x.shape:
         return None
@@ -83,7 +83,23 @@ def _convolution(
     ]
     if min(sizes) < 1:
         return None
-    return (_spec((x.shape[0], weight.shape[0], *sizes), x.dtype),)
+    like = _spec_last if last else _spec
+    return (like((x.shape[0], weight.shape[0], *sizes), x.dtype),)
+
+
+def _either(tensor: torch.Tensor) -> bool:
+    """Whether an image lies in memory as one whose channels are last, and perhaps as one whose channels are first too."""
+    return tensor.is_contiguous(memory_format=torch.channels_last)
+
+
+def _channels_last(tensor: torch.Tensor) -> bool:
+    """Whether an image is stored with its channels last, and could not be taken for another."""
+    return tensor.dim() == 4 and _either(tensor) and not tensor.is_contiguous()
+
+
+def _spec_last(shape: Sequence[int], dtype: torch.dtype) -> Spec:
+    _, channels, height, width = shape
+    return tuple(shape), (height * width * channels, 1, width * channels, channels), dtype
 
 
 def _same_dtype(a: torch.Tensor, b: torch.Tensor) -> None:
@@ -213,7 +229,8 @@ def _convolution_backward(
     forward = _convolution(x, weight, None, stride, padding, dilation, transposed, output_padding, groups)
     if forward is None or forward[0] != (tuple(grad.shape), grad.stride(), grad.dtype):
         return None
-    made = (_spec(x.shape, x.dtype), _spec(weight.shape, x.dtype), _spec(weight.shape[:1], x.dtype))
+    like = _spec_last if _channels_last(x) else _spec
+    made = (like(x.shape, x.dtype), like(weight.shape, x.dtype), _spec(weight.shape[:1], x.dtype))
     return tuple(spec if wanted else None for spec, wanted in zip(made, output_mask, strict=True))
 
 
