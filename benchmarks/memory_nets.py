@@ -196,7 +196,9 @@ class Detector(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.net = torchvision("fasterrcnn_mobilenet_v3_large_320_fpn")()
+        from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
+
+        self.net = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         boxes, labels = torch.tensor([[10.0, 10.0, 120.0, 90.0], [60.0, 40.0, 200.0, 180.0]]), torch.tensor([1, 2])

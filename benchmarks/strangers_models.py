@@ -517,7 +517,7 @@ def nbeats() -> Made:
 # Equations, operators, spikes
 
 
-@case("Neural ODE, Runge-Kutta of 4 steps", "torchdiffeq")
+@case("Neural ODE, Runge-Kutta of 4 steps", "torchdiffeq", assume={"item": 1})
 def neural_ode() -> Made:
     from torchdiffeq import odeint
 
@@ -605,7 +605,7 @@ def tabnet() -> Made:
     return TabNetNoEmbeddings(16, 3, group_attention_matrix=groups), (torch.rand(128, 16),)
 
 
-@case("Gaussian process with a deep kernel", "gpytorch", trains=False)
+@case("Gaussian process with a deep kernel", "gpytorch", trains=False, assume={"item": 1})
 def deep_kernel() -> Made:
     import gpytorch
 

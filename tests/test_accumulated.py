@@ -360,3 +360,17 @@ def test_what_lies_side_by_side() -> None:
     apart = [a[:, :2], a[..., ::2], a[0, :1].expand(5, 4), torch.empty(9).as_strided((3, 3), (2, 1))]
     assert [is_dense(tensor) for tensor in dense] == [True] * len(dense)
     assert [is_dense(tensor) for tensor in apart] == [False] * len(apart)
+
+
+def test_the_output_lives_until_the_optimizer_is_done() -> None:
+    """Logits of 8,000 words beside Adam's temporaries: 512·8000 numbers of the output are alive in the update."""
+
+    def make() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(8, 8000, bias=False))
+
+    def stepper(parameters: Any) -> Any:
+        return torch.optim.Adam(parameters, foreach=False)
+
+    real = real_step(make, lambda: (torch.rand(4, 8),), optimizer=stepper).peak
+    assert memory(make(), (torch.rand(4, 8),), optimizer="adam").peak.bytes == pytest.approx(real, rel=0.01)
+    assert 0.05 * real < 4 * 4 * 8000

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -584,3 +584,25 @@ def test_what_is_said_of_one_example_is_said_of_all() -> None:
     assert analyze(Net(masked), ["3x8", "mask=[[true,false,true]]"], batch=5).totals.macs == 5 * 2 * 64
     with pytest.raises(VggcostError, match="no input starts with a size of 1"):
         fit(Net(packed), 10**6, inputs=(torch.zeros(3, 6, 8), T([3, 6, 2])))
+
+
+def test_a_dataclass_may_be_made_with_more_than_it_holds() -> None:
+    """A batch of graphs is made of the graphs, and holds their tensors alone."""
+
+    @dataclass
+    class Batch:
+        graphs: InitVar[list[torch.Tensor]]
+        x: torch.Tensor = field(init=False)
+
+        def __post_init__(self, graphs: list[torch.Tensor]) -> None:
+            self.x = torch.cat(graphs)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(8, 4)
+
+        def forward(self, batch: Any) -> torch.Tensor:
+            return self.linear(batch.x)
+
+    assert analyze(Net(), (Batch([torch.rand(3, 8), torch.rand(2, 8)]),)).totals.macs == 5 * 8 * 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -58,8 +59,8 @@ def _collect(value: Any, found: list[torch.Tensor]) -> None:
         for item in value.values():
             _collect(item, found)
     elif hasattr(value, "__dataclass_fields__"):
-        for name in value.__dataclass_fields__:
-            _collect(getattr(value, name), found)
+        for field in fields(value):  # not what it is made with alone
+            _collect(getattr(value, field.name, None), found)
 
 
 def consumed(output: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import nn
@@ -109,8 +110,9 @@ def _traced(
                     recorder.register(parameter.grad, "gradient", keep=False)
             unrolled = Unrolled(step.device, recorder)
             with watched(recorder, True, attention), FusedLSTM(step.device, recorder), unrolled:
-                loss = _gradients(recorder, model, anew, optimizer, step.accumulate, names, criterion)
+                loss, output = _gradients(recorder, model, anew, optimizer, step.accumulate, names, criterion)
             optimizers.step(optimizer, recorder, step.device)
+            del output
             _note_states(recorder, optimizer, names)
             optimizers.settle(optimizer)
         assert recorder is not None
@@ -139,17 +141,19 @@ def _gradients(
     accumulate: int,
     names: dict[int, str],
     criterion: Criterion,
-) -> str:
-    loss = ""
+) -> tuple[str, Any]:
+    """Return the loss's name and the output, which lives until the step is done as in most people's loops."""
+    loss, output = "", None
     optimizer.zero_grad(set_to_none=True)
     for _ in range(accumulate):
         given = anew()
-        loss = train(recorder, model(*given.args, **given.kwargs), criterion)
+        output = model(*given.args, **given.kwargs)
+        loss = train(recorder, output, criterion)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             if parameter.grad is not None:
                 recorder.mark(parameter.grad, "gradient", names[id(parameter)])
-    return loss
+    return loss, output
 
 
 def _note_states(recorder: Recorder, optimizer: Optimizer, names: dict[int, str]) -> None:
