@@ -8,7 +8,7 @@ otherwise than its own rules predict is unexplained.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -156,7 +156,7 @@ def check_counter(trace: Trace, recount: Recount) -> Check:
     ours = sum(rules.flops_per_mac * macs_of(op) for _, _, ops in calls for op in ops)
     if recount.total is None:
         return Check(recount.counter, unit, ours, None, note=f"could not count: {recount.failure}")
-    reasons = _REASONS[recount.counter]
+    reasons, names = _REASONS[recount.counter], _first_names(trace)
     explained: dict[tuple[str, str], list[tuple[str, int, int]]] = defaultdict(list)
     expected: Counter[tuple[str, str]] = Counter()
     unused = _unused(trace) if recount.counter in _OF_A_GRAPH else set()
@@ -167,7 +167,7 @@ def check_counter(trace: Trace, recount: Recount) -> Check:
             explained[_UNUSED, _operator(function)].append((path, macs, 0))
             continue
         if price:
-            expected[path, _family(function, ops)] += price
+            expected[names.get(path, path), _family(function, ops)] += price
         if price != macs:
             operator = _operator(function)
             reason = reasons.get(operator, f"{operator} is not known to it: 0")
@@ -178,7 +178,7 @@ def check_counter(trace: Trace, recount: Recount) -> Check:
         ours=ours,
         theirs=recount.total,
         explained=tuple(_gap(operator, reason, found) for (reason, operator), found in explained.items()),
-        unexplained=_unexplained(expected, recount),
+        unexplained=_unexplained(expected, recount, names),
         note=_NOTES[recount.counter],
     )
 
@@ -232,14 +232,19 @@ def _gap(operator: str, reason: str, found: list[tuple[str, int, int]]) -> Gap:
     )
 
 
-def _unexplained(expected: Counter[tuple[str, str]], recount: Recount) -> tuple[Gap, ...]:
+def _first_names(trace: Trace) -> dict[str, str]:
+    """One name for each module that has several: a counter may use any of them."""
+    return {path: min(m.path, *m.aliases) for m in trace.modules if m.aliases for path in (m.path, *m.aliases)}
+
+
+def _unexplained(expected: Counter[tuple[str, str]], recount: Recount, names: Mapping[str, str]) -> tuple[Gap, ...]:
     """What a counter said otherwise than its rules predict, where the work as a whole differs too.
 
     Which module a counter credits is its own affair, as long as the sum over all modules is right.
     """
     counted: Counter[tuple[str, str]] = Counter()
     for path, operator, count in recount.counts:
-        counted[path, _FAMILY_OF.get(operator, operator)] += count
+        counted[names.get(path, path), _FAMILY_OF.get(operator, operator)] += count
     off: Counter[str] = Counter()
     for key in expected.keys() | counted.keys():
         off[key[1]] += counted[key] - expected[key]

@@ -21,6 +21,7 @@ from vggcost.trace.bounds import Assumed
 from vggcost.trace.held import Modules
 from vggcost.trace.inplace import ADDING, FORMULAS, IN_PLACE, adds_up, in_place_of
 from vggcost.trace.kernels import MARKED, Plan, Seen, plan_of, run
+from vggcost.trace.paths import Paths, kind_of
 from vggcost.trace.reduced import REDUCED
 from vggcost.trace.scratch import Inside
 from vggcost.trace.signature import is_frozen, is_plain, plain, tensors_in
@@ -95,11 +96,9 @@ class Recorder(Storages):
         self._constants: dict[type, list[str]] = {}
         self.silent = False
         self.thread = get_ident()
-        self._paths: dict[int, list[str]] = {}
+        self._paths = Paths(self.modules)
         self.params: tuple[ParamRecord, ...] = ()
         self.buffer_dtypes: tuple[str, ...] = ()
-        for path, module in self.modules:
-            self._paths.setdefault(id(module), []).append(path)
 
     def assume(self, op: str, text: str) -> None:
         """Note that something was taken for granted that depends on data."""
@@ -169,7 +168,8 @@ class Recorder(Storages):
             return
         if current_node() is not None:
             self._again = True
-            first = self._first.get(self._paths_of(module)[0])
+            path, others = self._path_of(module)
+            first = next((self._first[p] for p in (path, *others) if p in self._first), None)
             if first is not None:  # recomputed: the work is the first call's
                 self.stack.append(first)
                 return
@@ -177,12 +177,12 @@ class Recorder(Storages):
 
     def open(self, module: nn.Module, attributes: tuple[tuple[str, Any], ...], input_shapes: tuple[Shape, ...]) -> None:
         """Begin the record of a module call."""
-        parent, paths = self.stack[-1], self._paths_of(module)
-        path = paths[0]
+        parent = self.stack[-1]
+        path, others = self._path_of(module)
         if parent != OUTSIDE:
             self.calls[parent].children += 1
         count = self._count[path] = self._count.get(path, 0) + 1
-        call = _Call(path, _kind(module), count, tuple(paths[1:]), parent, attributes, input_shapes)
+        call = _Call(path, kind_of(module), count, others, parent, attributes, input_shapes)
         self._first.setdefault(path, len(self.calls))
         self.stack.append(len(self.calls))
         self.calls.append(call)
@@ -192,13 +192,19 @@ class Recorder(Storages):
         call = self.calls[self.stack.pop()]
         call.output_shapes, call.outputs = output_shapes, outputs
 
-    def _paths_of(self, module: nn.Module) -> list[str]:
-        paths = self._paths.get(id(module))
-        if paths is not None:
-            return paths
-        parent = self.stack[-1]  # it was made during the run
-        base = self.calls[parent].path if parent != OUTSIDE else ""
-        return [f"{base}.<{type(module).__name__}>".lstrip(".")]
+    def _path_of(self, module: nn.Module) -> tuple[str, tuple[str, ...]]:
+        parent = self.stack[-1]
+        made = f"{self.calls[parent].path if parent != OUTSIDE else ''}.<{type(module).__name__}>"
+        return self._paths.of(module, self._around()) or (made.lstrip("."), ())  # it was made during the run
+
+    def _around(self) -> Iterator[str]:
+        """List the paths of the calls that run, the innermost first; in the backward pass where the node was made."""
+        position, node = self.stack[-1], current_node()
+        if position == OUTSIDE and node is not None:
+            position, _ = self._owner.get(node._sequence_nr(), (OUTSIDE, OUTSIDE))
+        while position != OUTSIDE:
+            yield self.calls[position].path
+            position = self.calls[position].parent
 
     def leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
         """Hook: a module's forward ends; after an exception too, when torch leaves the keyword arguments out."""
@@ -400,13 +406,6 @@ class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not isinstance(func, torch._ops.OpOverload):
             return func(*args, **(kwargs or {}))
         return self._recorder.dispatch(func, args, kwargs or {})
-
-
-def _kind(module: nn.Module) -> str:
-    """Name a module's class; an exported program says what its modules were."""
-    if type(module).__module__ == "torch.export.unflatten":
-        return str(module.type_name() or type(module).__name__).rpartition(".")[2]  # type: ignore[operator]
-    return str(module.original_name) if isinstance(module, torch.jit.ScriptModule) else type(module).__name__
 
 
 def _shapes(value: Any) -> tuple[tuple[int, ...], ...]:
