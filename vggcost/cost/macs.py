@@ -173,10 +173,27 @@ def recurrent_backward_macs(op: OpRecord) -> int:
 def cudnn_recurrent_macs(op: OpRecord) -> int:
     """MACs of a whole recurrent net in one op: at every step every weight matrix once.
 
+    The steps may be those of packed sequences in one row.
+
     Source: torch.nn.LSTM, GRU, RNN; the matrices are the inputs of two dimensions.
     """
     x, *others = op.input_shapes
-    return x[0] * x[1] * sum(prod(shape) for shape in others if len(shape) == 2)
+    return prod(x[:-1]) * sum(prod(shape) for shape in others if len(shape) == 2)
+
+
+def packed_cell_macs(op: OpRecord) -> int:
+    """MACs of one step of a cell whose weights are packed: its states, two of an LSTM, are matrices too.
+
+    Source: torch.nn.LSTMCell, GRUCell, RNNCell.
+    """
+    weights = [shape for shape in op.input_shapes[3 if "lstm" in op.op else 2 :] if len(shape) == 2]
+    return op.input_shapes[0][0] * sum(map(prod, weights))
+
+
+def packed_conv_macs(op: OpRecord) -> int:
+    """MACs of a convolution whose filters are packed: as of `conv_macs`."""
+    x, weight = op.input_shapes[:2]
+    return prod(x if "transpose" in op.op else op.output_shapes[0]) * prod(weight[1:])
 
 
 _CONVOLUTIONS = (
@@ -203,10 +220,9 @@ PACKED = (
     "aten._dyn_quant_matmul_4bit",
     "aten._mixed_dtypes_linear",
     "mkldnn._linear_pointwise",
-    "quantized.linear",
-    "quantized.linear_relu",
-    "quantized.linear_dynamic",
-    "quantized.linear_relu_dynamic",
+    *(f"quantized.linear{name}" for name in ("", "_relu", "_leaky_relu", "_tanh")),
+    *(f"quantized.linear{name}" for name in ("_dynamic", "_relu_dynamic", "_dynamic_fp16", "_relu_dynamic_fp16")),
+    *(f"sparse.qlinear{name}" for name in ("", "_relu", "_dynamic", "_relu_dynamic")),
 )
 """Ops that multiply the last axis of the first tensor by weights, in whatever form these are kept."""
 
@@ -235,7 +251,15 @@ MACS: dict[str, Callable[[OpRecord], int]] = {
     "torchvision._deform_conv2d_backward": deformable_backward_macs,
     "aten.mkldnn_rnn_layer": recurrent_macs,
     "aten.mkldnn_rnn_layer_backward": recurrent_backward_macs,
-    "aten._cudnn_rnn": cudnn_recurrent_macs,
+    **{f"aten.{name}": cudnn_recurrent_macs for name in ("_cudnn_rnn", "quantized_lstm", "quantized_gru")},
+    **{
+        f"quantized.quantized_{name}_cell_dynamic": packed_cell_macs for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")
+    },
+    **{
+        f"quantized.conv{name}": packed_conv_macs
+        for axes in ("1d", "2d", "3d", "_transpose1d", "_transpose2d", "_transpose3d")
+        for name in (f"{axes}{more}" for more in ("", "_relu", "_add", "_add_relu", "_dynamic"))
+    },
     **ATTENTION,
 }
 """MACs of each op of torch's and torchvision's that has any."""

@@ -142,6 +142,8 @@ _REGIONS = """
 _GROUP_OF = {
     **{f"aten.{name}": group for group, names in _GROUPS.items() for name in names.split()},
     **{f"torchvision.{name}": "region" for name in _REGIONS.split()},
+    **{f"quantized.embedding_{kind}": "move" for kind in ("byte", "4bit")},
+    **{f"quantized.embedding_bag_{kind}": "lookup" for kind in ("byte", "4bit")},
 }
 GROUPS = dict.fromkeys((*_GROUPS, "region"))
 _ALWAYS_FREE = ("view", "move")

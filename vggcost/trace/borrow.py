@@ -15,6 +15,7 @@ from vggcost.load.aside import aside
 from vggcost.load.layouts import sparse_meta
 from vggcost.load.meta import SMALL
 from vggcost.trace.held import TENSORS, Modules, kept, swap
+from vggcost.trace.packed import held_in, hold, standing
 
 __all__ = ["borrowed"]
 
@@ -38,7 +39,7 @@ def borrowed(
     """
     twins: dict[int, torch.Tensor] = {}
     each = list({id(module): module for _, module in modules}.values())
-    with kept(each) as containers, aside():
+    with kept(each) as containers, aside(), standing(modules, real):
         registered = set()
         with torch.no_grad():
             for module in each:
@@ -94,6 +95,10 @@ def _twin(tensor: torch.Tensor, twins: dict[int, torch.Tensor], dtype: torch.dty
         elif tensor.requires_grad and tensor.is_leaf:  # as the parameters of TorchScript look
             twin.requires_grad_()
         twins[id(tensor)] = twin
+        if (type(tensor) not in TENSORS or vars(tensor)) and (held := held_in(tensor)) is not None:
+            hold(twin, held)
+        for name, value in vars(tensor).items():  # what a class of its own, or a user, lets it carry
+            vars(twin)[name] = _constant(value, twins, real) if isinstance(value, torch.Tensor) else value
     return twin
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from vggcost.trace.quantised import QUANTISED
+
 __all__ = ["DENSE", "READS", "SHAPES", "Refusal", "missing"]
 
 
@@ -52,11 +54,6 @@ def _int4_mm(x: torch.Tensor, packed: torch.Tensor, *rest: Any) -> torch.Tensor:
     return x.new_empty(x.shape[0], packed.shape[0] * 8)
 
 
-def _packed_linear(x: torch.Tensor, packed: Any, *rest: Any) -> torch.Tensor:
-    """Weights that torch.ao has packed: they tell their shape."""
-    return x.new_empty(*x.shape[:-1], packed.unpack()[0].shape[0])
-
-
 def _pack_sequence(x: torch.Tensor, lengths: torch.Tensor, batch_first: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """All steps of all sequences in one tensor, and how many sequences are left at each step."""
     if lengths.is_meta:
@@ -90,7 +87,6 @@ SHAPES: dict[str, Callable[..., Any]] = {
     "aten._pack_padded_sequence": _pack_sequence,
     "aten._fused_sgd_": _in_place,
     "aten._fused_adagrad_": _in_place,
-    "quantized.linear_dynamic": _packed_linear,
-    "quantized.linear_relu_dynamic": _packed_linear,
+    **QUANTISED,
 }
 """A rule for each op, by its name."""

@@ -25,7 +25,6 @@ from torch.nn.modules.module import (
 import vggcost
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load.devices import Devices, asked
-from vggcost.load.layouts import nbytes
 from vggcost.load.nested import watching
 from vggcost.records import Arguments, GivenRecord, InputRecord, ParamRecord, RunInfo, Trace
 from vggcost.trace.attention import Attention
@@ -41,6 +40,7 @@ from vggcost.trace.layers import Layers
 from vggcost.trace.lazy import LEARNED, learned, shaped
 from vggcost.trace.loss import Criterion, train
 from vggcost.trace.mixed import transformed
+from vggcost.trace.packed import note_packed, record_of
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.signature import consumed
 from vggcost.trace.transforms import needs_gradients, unwatched
@@ -202,13 +202,7 @@ def register(recorder: Recorder, inputs: list[torch.Tensor]) -> None:
     recorder.buffer_dtypes = dtypes_of(
         (str(b.dtype).removeprefix("torch."), b.numel() * b.element_size()) for b in buffers
     )
-    dtypes = {dtype: str(dtype).removeprefix("torch.") for dtype in {p.dtype for p in parameters}}
-    recorder.params = tuple(
-        [
-            ParamRecord(tuple(paths[id(p)]), tuple(p.shape), dtypes[p.dtype], nbytes(p), p.requires_grad)
-            for p in parameters
-        ]
-    )
+    recorder.params = tuple([record_of(p, paths[id(p)]) for p in parameters] + note_packed(recorder))
 
 
 def dtypes_of(tensors: Iterable[tuple[str, int]]) -> tuple[str, ...]:

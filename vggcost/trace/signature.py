@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from vggcost.trace.custom import DENSE, Refusal
+from vggcost.trace.packed import stands_for
 
 __all__ = [
     "ATOMS",
@@ -127,6 +128,10 @@ def part_of(value: Any, tensors: list[torch.Tensor]) -> Any:
         return value.shape, value.stride(), value.dtype, value.is_meta or value.device.type
     if kind in ATOMS:
         return kind, value  # 1, 1.0 and True are different arguments
+    if kind is torch.ScriptObject:
+        found = stands_for(value)
+        tensors += found
+        return tuple([(t.shape, t.dtype) for t in found]) if found else object()
     if kind is tuple or kind is list:
         kinds = tuple(map(type, value))
         return (kinds, tuple(value)) if ATOMS.issuperset(kinds) else tuple([part_of(item, tensors) for item in value])

@@ -66,7 +66,9 @@ class Storages:
         if position is None:
             position = self.ids[key] = len(self.storages)
             nbytes = storage.nbytes()
-            self.storages.append(Storage(OUTSIDE, role, nbytes // tensor.element_size(), nbytes, len(self.ops)))
+            count, held = nbytes // tensor.element_size(), getattr(storage, "stands_for_held", None)
+            nbytes = held.nbytes if held is not None else nbytes
+            self.storages.append(Storage(OUTSIDE, role, count, nbytes, len(self.ops)))
         return position
 
     def mark(self, tensor: torch.Tensor, role: str, path: str) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from vggcost.trace.held import Modules, inside, kept
+from vggcost.trace.packed import noted_weights
 
 __all__ = ["nested", "noted", "plain", "unwrapped"]
 
@@ -62,7 +63,7 @@ def noted(model: nn.Module) -> str:
         kinds = sorted({type(module).__name__ for module in modules if is_one(module)})
         if kinds:
             found[text.format(" and ".join(kinds))] = None
-    return "; ".join(found)
+    return "; ".join([*found, *noted_weights(inside(model))])
 
 
 def nested(modules: Modules) -> int:
