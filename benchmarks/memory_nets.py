@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -193,6 +193,9 @@ class Dilated(nn.Module):
 
 class Detector(nn.Module):
     """Faster R-CNN on a small net, two boxes an image; its losses stand for logits."""
+
+    assumed: ClassVar[dict[str, int]] = {"net.roi_heads:nonzero": 512}
+    """The proposals that are sampled of an image, which torchvision states; how they lie on the levels is not known."""
 
     def __init__(self) -> None:
         super().__init__()

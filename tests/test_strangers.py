@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from benchmarks.strangers import counted, document, measured, predicted, verdicts
+from benchmarks.strangers import WITHIN, counted, document, measured, predicted, reasons, verdicts
+from tests.conftest import ROOT
+
+PAGE = ROOT / "docs" / "strangers.md"
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -59,3 +63,21 @@ def test_a_step_is_measured_and_predicted_alike() -> None:
         return nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 64)), (torch.rand(512, 64),)
 
     assert predicted(*make(), {}) == pytest.approx(measured(make), rel=0.01)
+
+
+def test_the_page_is_wide_and_leaves_nothing_without_a_reason() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    table = text.partition("## What does not agree")[0]
+    lines = [line for line in table.splitlines() if re.match(r"\| (?!model|:)", line)]
+    assert len(lines) >= 30
+    assert len({line.split(" | ")[1].rpartition(" ")[0] for line in lines}) >= 25
+    assert "no reason found yet" not in text
+    near, compared = map(int, re.search(rf"within {WITHIN:.0%} of the measured: (\d+) of (\d+)", text).groups())  # type: ignore[union-attr]
+    assert near >= 0.9 * compared
+
+
+def test_no_reason_is_kept_for_what_agrees_now() -> None:
+    explained = set(
+        re.findall(r"^\| ([^|]+) \| (runs|params|macs|trains|peak) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    )
+    assert set(reasons()) == explained
