@@ -356,7 +356,7 @@ def test_what_does_not_fit_is_named(model: Callable[[], nn.Module], inputs: str 
 
 def test_a_mistake_of_ours_is_no_mistake_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     kernels.CALLS.clear()  # or the layer may be known, and nothing is asked
-    monkeypatch.setattr("vggcost.trace.recorder.is_frozen", None)
+    monkeypatch.setattr("vggcost.trace.paths.is_frozen", None)
     with pytest.raises(TypeError):
         analyze(nn.Linear(3, 3), "3")
 

@@ -148,28 +148,34 @@ def _parts(value: Any, known: set[int]) -> list[Any]:
     return parts
 
 
+def _kind(container: Any) -> Any:
+    """Return whose methods to use: a class of its own may say otherwise, or refuse to tell its length."""
+    kind = type(container)
+    return kind if kind in _COMMON else next(base for base in (OrderedDict, *_KINDS, tuple) if issubclass(kind, base))
+
+
 def _content(container: Any) -> Content:
     if type(container) is dict:
         return container.copy()
-    if isinstance(container, dict):
-        return dict(dict.items(container))
-    kind = next(kind for kind in (*_KINDS, tuple) if isinstance(container, kind))
-    return list(kind.__iter__(container))  # a class of its own may say otherwise, or refuse to tell its length
+    kind = _kind(container)
+    return dict(kind.items(container)) if issubclass(kind, dict) else list(kind.__iter__(container))
 
 
 def _fill(container: Any, content: Content) -> None:
     """Give a container this content and no other."""
-    same = len(container) == len(content) and all(map(is_, container, content))  # the keys, of a dict
+    kind = _kind(container)
+    same = kind.__len__(container) == len(content) and all(map(is_, kind.__iter__(container), content))
     if not same:
-        container.clear()
+        kind.clear(container)
     elif isinstance(content, list) or (
-        type(container) is not dict and all(map(is_, container.values(), content.values()))
+        type(container) is not dict and all(map(is_, kind.values(container), content.values()))
     ):
         return
-    if isinstance(container, (list, deque)):
-        container.extend(content)
+    if kind is OrderedDict:
+        for key, value in content.items():  # type: ignore[union-attr]
+            kind.__setitem__(container, key, value)
     else:
-        container.update(content)
+        (kind.extend if kind in (list, deque) else kind.update)(container, content)
 
 
 def _changed(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:

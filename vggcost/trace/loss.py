@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from vggcost.errors import TraceError
 from vggcost.trace.recorder import Recorder
-from vggcost.trace.signature import tensors_in
+from vggcost.trace.signature import asked, parts_of, tensors_in
 
 __all__ = ["LOSS_PATH", "Criterion", "train"]
 
@@ -122,26 +122,18 @@ def own_losses(output: Any) -> list[torch.Tensor]:
         found = [tensor for value in level for tensor in tensors_in(_named(value))]
         if found:
             return found
-        level = [part for value in level for part in _parts(value)]
-    if isinstance(output, Mapping) and output and all(_is_number(value) for value in output.values()):
-        return list(output.values())
-    return []
+        level = [part for value in level for part in parts_of(value)]
+    numbers = parts_of(output) if isinstance(output, Mapping) else []
+    return numbers if all(map(_is_number, numbers)) else []
 
 
 def _named(value: Any) -> Any:
     """Return what a value holds as `loss`; None: nothing."""
     if isinstance(value, (torch.Tensor, torch.nn.Module)):
         return None
-    return value.get("loss") if isinstance(value, Mapping) else getattr(value, "loss", None)
-
-
-def _parts(value: Any) -> list[Any]:
-    """List what lies in a container."""
     if isinstance(value, Mapping):
-        return list(value.values())
-    if isinstance(value, (tuple, list)):
-        return list(value)
-    return [getattr(value, name) for name in getattr(value, "__dataclass_fields__", ()) if hasattr(value, name)]
+        return asked(lambda: value.get("loss"))
+    return asked(lambda: getattr(value, "loss", None))
 
 
 def _is_number(value: Any) -> bool:

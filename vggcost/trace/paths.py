@@ -1,15 +1,18 @@
-"""What a module is called: its class, and the path that it is called by, of which a shared module has several."""
+"""What a module is called: its class and attributes, and its path, of which a shared module has several."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
 from vggcost.trace.held import Modules
+from vggcost.trace.signature import asked, is_frozen, is_plain, plain
 
-__all__ = ["Paths", "kind_of"]
+__all__ = ["Paths", "attributes_of", "kind_of"]
 
 
 class Paths:
@@ -58,3 +61,24 @@ def kind_of(module: nn.Module) -> str:
     if type(module).__module__ == "torch.export.unflatten":
         return str(module.type_name() or type(module).__name__).rpartition(".")[2]  # type: ignore[operator]
     return str(module.original_name) if isinstance(module, torch.jit.ScriptModule) else type(module).__name__
+
+
+def attributes_of(module: nn.Module, known: dict[type, list[str]]) -> tuple[tuple[str, Any], ...]:
+    """Read what a layer of torch says of itself: kernel_size, stride, in_features and so on.
+
+    Args:
+        module: any.
+        known: the names that classes list; those of a new class are put there.
+    """
+    kind, held = type(module), vars(module)
+    names = known.get(kind)
+    if names is None:
+        names = known[kind] = asked(lambda: sorted(set(getattr(kind, "__constants__", ()))), [])
+    found = []
+    for name in names:
+        value = held[name] if name in held else asked(partial(getattr, module, name, None))
+        if is_frozen(value):
+            found.append((name, value))
+        elif is_plain(value):
+            found.append((name, plain(value)))
+    return tuple(found)

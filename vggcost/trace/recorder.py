@@ -18,13 +18,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vggcost.records import FORWARD, FunctionRecord, ModuleRecord, OpRecord, ParamRecord, Shape, StorageRecord
 from vggcost.trace.bounds import Assumed
+from vggcost.trace.deferred import resumed
 from vggcost.trace.held import Modules
 from vggcost.trace.inplace import ADDING, FORMULAS, IN_PLACE, adds_up, in_place_of
 from vggcost.trace.kernels import MARKED, Plan, Seen, plan_of, run
-from vggcost.trace.paths import Paths, kind_of
+from vggcost.trace.paths import Paths, attributes_of, kind_of
 from vggcost.trace.reduced import REDUCED
 from vggcost.trace.scratch import Inside
-from vggcost.trace.signature import is_frozen, is_plain, plain, tensors_in
+from vggcost.trace.signature import PLAIN_TYPES, tensors_in
 from vggcost.trace.storages import OUTSIDE, Storage, Storages
 from vggcost.trace.transforms import Spans, innermost, level, unwatched_in
 
@@ -173,7 +174,7 @@ class Recorder(Storages):
             if first is not None:  # recomputed: the work is the first call's
                 self.stack.append(first)
                 return
-        self.open(module, self._attributes(module), _shapes(args))
+        self.open(module, attributes_of(module, self._constants), _shapes(args))
 
     def open(self, module: nn.Module, attributes: tuple[tuple[str, Any], ...], input_shapes: tuple[Shape, ...]) -> None:
         """Begin the record of a module call."""
@@ -206,42 +207,37 @@ class Recorder(Storages):
             yield self.calls[position].path
             position = self.calls[position].parent
 
-    def leave(self, module: nn.Module, args: Any, *rest: Any) -> None:
+    def leave(self, module: nn.Module, args: Any, *rest: Any) -> Any:
         """Hook: a module's forward ends; after an exception too, when torch leaves the keyword arguments out."""
         if get_ident() != self.thread:
-            return
+            return None
         with torch._C.DisableTorchFunction():
-            self._leave(rest)
+            return self._leave(rest)
 
-    def _leave(self, rest: tuple[Any, ...]) -> None:
+    def _leave(self, rest: tuple[Any, ...]) -> Any:
         self.function, self._again = self._outer.pop()
         if self.silent:
-            return
+            return None
         kwargs, output = rest if len(rest) == 2 else ({}, *rest)
         position = self.stack.pop()
         call = self.calls[position]
         if call.outputs:  # recomputed
-            return
+            return None
         if not call.input_shapes:
             call.input_shapes = _shapes(kwargs)
-        outputs = _plain_tensors(output)
-        call.output_shapes = tuple([tuple(t.shape) for t in outputs])
-        call.outputs = tuple([self._storage(t, position, "activation") for t in outputs])
+        self._gives(position, output)
+        return output if type(output) in PLAIN_TYPES else resumed(self, position, output)
 
-    def _attributes(self, module: nn.Module) -> tuple[tuple[str, Any], ...]:
-        """Read what a layer of torch says of itself: kernel_size, stride, in_features and so on."""
-        kind, held = type(module), vars(module)
-        names = self._constants.get(kind)
-        if names is None:
-            names = self._constants[kind] = sorted(set(getattr(kind, "__constants__", ())))
-        found = []
-        for name in names:
-            value = held[name] if name in held else getattr(module, name, None)
-            if is_frozen(value):
-                found.append((name, value))
-            elif is_plain(value):
-                found.append((name, plain(value)))
-        return tuple(found)
+    def yielded(self, position: int, output: Any) -> None:
+        """Note that a call that has ended gives more: its forward is a generator."""
+        if not self.silent:
+            with torch._C.DisableTorchFunction():
+                self._gives(position, output)
+
+    def _gives(self, position: int, output: Any) -> None:
+        call, outputs = self.calls[position], _plain_tensors(output)
+        call.output_shapes += tuple([tuple(t.shape) for t in outputs])
+        call.outputs += tuple([self._storage(t, position, "activation") for t in outputs])
 
     def begin(self, path: str, kind: str) -> None:
         """Open a row that is no module of the model: the loss."""

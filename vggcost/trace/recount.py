@@ -15,6 +15,7 @@ from torch import nn
 from vggcost.errors import one_line
 from vggcost.records import Arguments, InputRecord, Recount
 from vggcost.trace.borrow import borrowed
+from vggcost.trace.deferred import consumed
 from vggcost.trace.held import Modules
 from vggcost.trace.run import made
 from vggcost.trace.signature import tensors_in
@@ -89,7 +90,7 @@ def _flop_counter(model: nn.Module, arguments: Arguments) -> Counts:
 
     passed, _ = made(arguments, real=True)
     with FlopCounterMode(display=False) as counter:
-        model(*passed.args, **passed.kwargs)
+        consumed(model(*passed.args, **passed.kwargs))
     found = {
         name.partition(".")[2]: {str(op).removeprefix("aten."): n for op, n in counts.items()}
         for name, counts in counter.get_flop_counts().items()
@@ -116,7 +117,7 @@ class _Plain(nn.Module):
             return next(given)
 
         passed = self.arguments.map(next_one)
-        return tuple(tensors_in(self.model(*passed.args, **passed.kwargs)))
+        return tuple(tensors_in(consumed(self.model(*passed.args, **passed.kwargs))))
 
 
 def _own(found: Mapping[str, Mapping[str, Any]]) -> Counter[tuple[str, str]]:

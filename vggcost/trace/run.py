@@ -33,6 +33,7 @@ from vggcost.trace.borrow import borrowed
 from vggcost.trace.bounds import ASSUMABLE, Assumed, Endless, Unknowable
 from vggcost.trace.called import Called
 from vggcost.trace.custom import Refusal
+from vggcost.trace.deferred import consumed
 from vggcost.trace.explain import explain, unknowable
 from vggcost.trace.held import Modules, inside
 from vggcost.trace.higher import HigherOrder
@@ -42,7 +43,6 @@ from vggcost.trace.loss import Criterion, train
 from vggcost.trace.mixed import transformed
 from vggcost.trace.packed import note_packed, record_of
 from vggcost.trace.recorder import Recorder
-from vggcost.trace.signature import consumed
 from vggcost.trace.transforms import needs_gradients, unwatched
 from vggcost.trace.whole import Whole
 from vggcost.trace.wrapped import noted, plain
@@ -143,7 +143,7 @@ def known(modules: Modules, run: RunInfo, arguments: Arguments, limits: Mapping[
             passed, _ = made(arguments, real)
             switch(modules, False)
             with watched(recorder, False, Attention("auto", "cpu")), recorder.muted():
-                model(*passed.args, **passed.kwargs)
+                consumed(model(*passed.args, **passed.kwargs))
             return learned(modules)
 
     with shaped(modules, real, learn) as any_lazy:
@@ -167,7 +167,7 @@ def outputs_of(model: nn.Module, method: str, arguments: Arguments) -> Any:
     with borrowed(modules), watched(recorder, False, Attention("auto", "cpu")), recorder.muted():
         passed, _ = made(arguments)
         model.eval()
-        return attrgetter(method)(model)(*passed.args, **passed.kwargs)
+        return consumed(attrgetter(method)(model)(*passed.args, **passed.kwargs))
 
 
 def switch(modules: Modules, training: bool) -> None:

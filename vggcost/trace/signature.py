@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,10 +17,11 @@ __all__ = [
     "ATOMS",
     "PLAIN_TYPES",
     "Sparse",
-    "consumed",
+    "asked",
     "is_frozen",
     "is_plain",
     "part_of",
+    "parts_of",
     "plain",
     "signature_of",
     "tensors_in",
@@ -27,7 +29,17 @@ __all__ = [
 
 PLAIN_TYPES = {torch.Tensor, nn.Parameter, nn.Buffer}
 _STRIDED = torch.strided
+_HOLDERS: dict[type, Callable[[Any], Iterable[Any]]] = {
+    tuple: tuple.__iter__,
+    list: list.__iter__,
+    dict: dict.values,
+    set: set.__iter__,
+    frozenset: frozenset.__iter__,
+}
 _NUMBERS = frozenset({type(None), bool, int, float, str})
+_PLAIN: dict[type, Callable[[Any], Any]] = {int: int.__int__, float: float.__float__, str: str.__str__}
+_BY_IDENTITY: tuple[Any, Any] = (object.__hash__, object.__eq__)
+_VALUES = frozenset({torch.Size, complex, range, bytes})
 ATOMS = frozenset({*_NUMBERS, torch.dtype, torch.device, torch.layout, torch.memory_format})
 
 
@@ -48,29 +60,45 @@ def _collect(value: Any, found: list[torch.Tensor]) -> None:
     kind = type(value)
     if kind in ATOMS:
         return
-    if kind in PLAIN_TYPES or isinstance(value, torch.Tensor):
+    if kind in PLAIN_TYPES or issubclass(kind, torch.Tensor):
         found.append(value)
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for item in value:
-            if type(item) in PLAIN_TYPES:
-                found.append(item)
-            else:
-                _collect(item, found)
-    elif isinstance(value, Mapping):
-        for item in value.values():
+        return
+    for item in parts_of(value):
+        if type(item) in PLAIN_TYPES:
+            found.append(item)
+        else:
             _collect(item, found)
-    elif hasattr(value, "__dataclass_fields__"):
-        for field in fields(value):  # not what it is made with alone
-            _collect(getattr(value, field.name, None), found)
 
 
-def consumed(output: Any) -> Any:
-    """Run generators that a model returns, whose work begins when they are asked, and give what they yield."""
-    if isinstance(output, Generator):
-        return tuple([consumed(item) for item in output])
-    if type(output) in (list, tuple):
-        return type(output)([consumed(item) for item in output])
-    return {key: consumed(item) for key, item in output.items()} if type(output) is dict else output
+def parts_of(value: Any) -> list[Any]:
+    """List what a container or dataclass holds, without asking a class of its own, which may answer otherwise or raise.
+
+    Example:
+        >>> parts_of({"a": 1, "b": (2,)}), parts_of("text")
+        ([1, (2,)], [])
+    """
+    kind = type(value)
+    for base, each in _HOLDERS.items():
+        if issubclass(kind, base):
+            return list(each(value))
+    if issubclass(kind, Mapping):
+        return list(asked(lambda: list(value.values()), ()))
+    if is_dataclass(kind):  # not what it is made with alone
+        return [asked(partial(getattr, value, field.name)) for field in fields(kind)]
+    return []
+
+
+def asked(question: Callable[[], Any], otherwise: Any = None) -> Any:
+    """Return what an object of anybody's answers; what it refuses to tell us is not for us to fail at.
+
+    Example:
+        >>> asked(lambda: [].missing, 0)
+        0
+    """
+    try:
+        return question()
+    except Exception:
+        return otherwise
 
 
 def is_frozen(value: Any) -> bool:
@@ -81,18 +109,27 @@ def is_frozen(value: Any) -> bool:
 
 def is_plain(value: Any) -> bool:
     """Whether a value is plain data, and no tensor or object of torch."""
-    if type(value) in _NUMBERS:
+    kind = type(value)
+    if kind in _NUMBERS:
         return True
-    if isinstance(value, (list, tuple)):
-        return _NUMBERS.issuperset(map(type, value)) or all(is_plain(item) for item in value)
-    return isinstance(value, (bool, int, float, str))
+    if issubclass(kind, (list, tuple)):
+        return all(map(is_plain, parts_of(value)))
+    return issubclass(kind, tuple(_PLAIN))
 
 
 def plain(value: Any) -> Any:
-    """Turn lists into tuples, so that a record can be frozen."""
-    if not isinstance(value, (list, tuple)):
+    """Turn lists into tuples, so that a record can be frozen, and numbers and texts of classes of their own into usual ones.
+
+    Example:
+        >>> plain([1, [2.0, "three"]])
+        (1, (2.0, 'three'))
+    """
+    kind = type(value)
+    if kind in _NUMBERS:
         return value
-    return tuple(value) if _NUMBERS.issuperset(map(type, value)) else tuple([plain(item) for item in value])
+    if issubclass(kind, (list, tuple)):
+        return tuple(map(plain, parts_of(value)))
+    return next((read(value) for base, read in _PLAIN.items() if issubclass(kind, base)), value)
 
 
 def signature_of(args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> tuple[Any, ...]:
@@ -134,13 +171,12 @@ def part_of(value: Any, tensors: list[torch.Tensor]) -> Any:
         return tuple([(t.shape, t.dtype) for t in found]) if found else object()
     if kind is tuple or kind is list:
         kinds = tuple(map(type, value))
-        return (kinds, tuple(value)) if ATOMS.issuperset(kinds) else tuple([part_of(item, tensors) for item in value])
+        same = ATOMS.issuperset(kinds)
+        return kind, kinds, tuple(value) if same else tuple([part_of(item, tensors) for item in value])
     if kind is slice:
         return slice, part_of(value.start, tensors), part_of(value.stop, tensors), part_of(value.step, tensors)
     if kind is dict:
-        return tuple([(key, part_of(value[key], tensors)) for key in sorted(value)])
-    try:
-        hash(value)
-    except TypeError:
-        return object()  # equal to nothing, so never found again
-    return kind, value
+        return dict, tuple([(part_of(key, tensors), part_of(item, tensors)) for key, item in value.items()])
+    if kind in _VALUES or (kind.__hash__, kind.__eq__) == _BY_IDENTITY:
+        return kind, value
+    return object()  # equal to nothing, so never found again

@@ -20,6 +20,7 @@ from vggcost.trace import optimizers
 from vggcost.trace.attention import KERNELS, Attention
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.bounds import Assumed
+from vggcost.trace.deferred import consumed
 from vggcost.trace.held import Modules, inside
 from vggcost.trace.loss import Criterion, train
 from vggcost.trace.optimizers import Optimizer
@@ -147,7 +148,7 @@ def _gradients(
     optimizer.zero_grad(set_to_none=True)
     for _ in range(accumulate):
         given = anew()
-        output = model(*given.args, **given.kwargs)
+        output = consumed(model(*given.args, **given.kwargs))
         loss = train(recorder, output, criterion)
     for group in optimizer.param_groups:
         for parameter in group["params"]:
