@@ -17,7 +17,7 @@ import torch
 
 from vggcost.load.meta import to_meta, without_device
 from vggcost.records import Assumption
-from vggcost.trace.checks import passing
+from vggcost.trace.checks import Checked, passing, uncertain
 from vggcost.units import exact
 
 __all__ = ["ASSUMABLE", "READERS", "Assumed", "Endless", "Unknowable", "read", "reads"]
@@ -132,9 +132,9 @@ class Assumed:
 
     def number(self, dtype: torch.dtype) -> bool | int | float:
         """Return the number that `item` is stated to read, as one of this type."""
-        if dtype is torch.bool and self.limit("item") is None and (found := passing()) is not None:
-            self.note(CHECK, f"taken as passed: {found[1]}")
-            return found[0]
+        found = self.check(_kind(dtype))
+        if found is not None:
+            return found
         if self.limit("item") is None and self.kind() in OBSERVERS:
             self.note("aten.item", "no, for observers that have seen data before")
             return False if dtype is torch.bool else 0
@@ -146,6 +146,28 @@ class Assumed:
                 "never ends; assume another one, of one layer as --assume LAYER:item=NUMBER"
             )
         return bool(value) if dtype is torch.bool else float(value) if dtype.is_floating_point else value
+
+    def check(self, kind: type) -> bool | int | float | None:
+        """Return a value with which the check passes that reads it now; None if it is read for more than a check."""
+        found = passing(kind) if self.limit("item") is None else None
+        if found is None:
+            return None
+        value, where = found
+        self.note(CHECK, f"taken as passed: {where}")
+        return value
+
+    def compared(self, tensor: torch.Tensor) -> Checked | None:
+        """Return what stands for a number that is only compared by checks, where none is known with which they pass."""
+        kind = _kind(tensor.dtype)
+        if not tensor.is_meta or kind is bool or self.limit("item") is not None:
+            return None
+        return Checked(self._answer) if passing(kind) is None and uncertain() else None
+
+    def _answer(self) -> bool:
+        found = self.check(bool)
+        if found is None:
+            raise Unknowable("aten.item", "item")
+        return bool(found)
 
     def limit(self, key: str) -> int | None:
         """Return what the user states for an op here: of its layer or of one around it, or of all layers."""
@@ -161,6 +183,10 @@ class Assumed:
     def records(self) -> tuple[Assumption, ...]:
         """Freeze what was assumed."""
         return tuple(Assumption(op, calls, text) for (op, text), calls in sorted(self.calls.items()))
+
+
+def _kind(dtype: torch.dtype) -> type:
+    return bool if dtype is torch.bool else float if dtype.is_floating_point else int
 
 
 def _meta(*shape: int, dtype: torch.dtype = torch.int64) -> torch.Tensor:
@@ -247,7 +273,14 @@ def _equal(assumed: Assumed, a: torch.Tensor, b: torch.Tensor) -> bool:
         if a.is_floating_point():
             assumed.note("aten.equal", "a tensor equals itself, since it holds no NaN")
         return True
-    return bool(assumed.value("aten.equal", "item"))
+    found = assumed.check(bool)
+    return bool(assumed.value("aten.equal", "item") if found is None else found)
+
+
+def _allclose(assumed: Assumed, a: torch.Tensor, b: torch.Tensor, *limits: float, **named: Any) -> bool:
+    torch.broadcast_shapes(a.shape, b.shape)  # type: ignore[no-untyped-call]
+    found = assumed.check(bool)
+    return bool(assumed.value("aten.allclose", "item") if found is None else found)
 
 
 def _repeat_interleave(assumed: Assumed, repeats: torch.Tensor, output_size: int | None = None) -> torch.Tensor:
@@ -271,6 +304,7 @@ BOUNDS: dict[str, Callable[..., Any]] = {
     "torchvision.nms": _nms,
     "aten._local_scalar_dense": _item,
     "aten.equal": _equal,
+    "aten.allclose": _allclose,
     "aten.repeat_interleave": _repeat_interleave,
     "aten.bincount": _bincount,
 }

@@ -29,6 +29,7 @@ _DIRECT = (torch._ops.OpOverload, torch._ops.OpOverloadPacket)
 
 _FUNCTION: Any = torch.autograd.Function
 _TENSOR: Any = torch.Tensor
+_ITEM = torch.Tensor.item
 _ATTRIBUTES = ("shape", "dtype", "device", "layout", "ndim", "is_meta", "is_cuda", "requires_grad", "is_sparse")
 _METHODS = ("size", "dim", "numel", "stride", "storage_offset", "element_size", "is_floating_point", "is_contiguous")
 _TELLING = frozenset(
@@ -138,6 +139,8 @@ class Called(TorchFunctionMode):
     def _run(self, known: _Known, func: Any, args: Any, kwargs: Any) -> Any:
         recorder, attention, outer = self._recorder, self._attention, self._recorder.function
         name = known.name
+        if func is _ITEM and (found := recorder.assumed.compared(args[0])) is not None:
+            return found
         if known.mixing is not None and not recorder.assumed.real:
             args, kwargs = known.mixing(recorder, args, kwargs)
         if func is attention.original:  # also where it was imported by name
