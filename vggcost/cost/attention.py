@@ -1,7 +1,8 @@
 """Multiply-accumulates of attention in every form torch has, from shapes alone.
 
-All of them count the scores in full: neither a causal mask nor the blocks that a block mask leaves out
-are taken off, and of sequences packed into one tensor each is taken to be as long as the longest.
+All of them count the scores in full: neither a causal mask or a window nor the blocks that a block mask leaves out
+are taken off. Of sequences packed into one tensor each has its own, if their lengths are known; otherwise each is
+taken to be as long as the longest.
 """
 
 from __future__ import annotations
@@ -48,7 +49,12 @@ def packed_macs(op: OpRecord) -> int:
 
 def packed_backward_macs(op: OpRecord) -> int:
     """MACs of its backward pass: as of `attention_backward_macs`."""
-    return _packed_scores_backward(op) * _widths(op, 1)[1]
+    return _packed_scores_second(op) * _widths(op, 1)[1]
+
+
+def packed_into_macs(op: OpRecord) -> int:
+    """MACs of such a kernel that writes to a tensor, which it is given first."""
+    return _packed_scores_second(op) * _widths(op, 1)[0]
 
 
 def multi_head_macs(op: OpRecord) -> int:
@@ -92,6 +98,9 @@ def _scores_backward(op: OpRecord) -> int:
 
 def _packed_scores(op: OpRecord, first: int = 0) -> int:
     query, key = op.input_shapes[first : first + 2]
+    pairs = op.get("pairs")
+    if pairs is not None:
+        return int(query[-2] * pairs)
     longest = op.get("max_k", op.get("max_seqlen_k"))
     packed = len(query) == 3 or (longest is not None and _has_bounds(op.input_shapes[first + 3 :]))
     steps: int = longest if packed else key[-3]
@@ -103,7 +112,7 @@ def _has_bounds(others: tuple[Shape, ...]) -> bool:
     return any(len(shape) == 1 for shape in others)
 
 
-def _packed_scores_backward(op: OpRecord) -> int:
+def _packed_scores_second(op: OpRecord) -> int:
     return _packed_scores(op, 1)
 
 
@@ -127,7 +136,9 @@ _FUSED = (
     "aten._scaled_dot_product_flash_attention_for_cpu",
     "vggcost.flex_attention",
 )
-_PACKED = ("aten._flash_attention", "aten._efficient_attention")
+_PACKED = ("aten._flash_attention", "aten._efficient_attention", "aten._cudnn_attention")
+_VARLEN = "torch_attn._varlen_attn"
+_INTO = ("aten._flash_attention_forward_no_dropout_inplace", f"{_VARLEN}_out")
 _FAST_PATHS = ("aten._native_multi_head_attention", "aten._triton_multi_head_attention")
 _LAYER = "aten._transformer_encoder_layer_fwd"
 _METAL = "aten._scaled_dot_product_attention_math_for_mps"
@@ -136,7 +147,9 @@ ATTENTION: dict[str, Callable[[OpRecord], int]] = {
     **dict.fromkeys((*_FUSED, _METAL), attention_macs),
     **{f"{name}_backward": attention_backward_macs for name in _FUSED},
     **{f"{name}_forward": packed_macs for name in _PACKED},
-    **{f"{name}_backward": packed_backward_macs for name in _PACKED},
+    **{f"{name}_backward": packed_backward_macs for name in (*_PACKED, _VARLEN)},
+    _VARLEN: packed_macs,
+    **dict.fromkeys(_INTO, packed_into_macs),
     **dict.fromkeys(_FAST_PATHS, multi_head_macs),
     _LAYER: encoder_layer_macs,
 }
@@ -146,7 +159,9 @@ SCORES: dict[str, Callable[[OpRecord], int]] = {
     **dict.fromkeys((*_FUSED, _METAL), _scores),
     **{f"{name}_backward": _scores_backward for name in _FUSED},
     **{f"{name}_forward": _packed_scores for name in _PACKED},
-    **{f"{name}_backward": _packed_scores_backward for name in _PACKED},
+    **{f"{name}_backward": _packed_scores_second for name in (*_PACKED, _VARLEN)},
+    _VARLEN: _packed_scores,
+    **dict.fromkeys(_INTO, _packed_scores_second),
     **dict.fromkeys(_FAST_PATHS, _multi_head_scores),
     _LAYER: _encoder_layer_scores,
 }

@@ -27,6 +27,7 @@ from vggcost.trace.shapes import RULES, SAME_TENSOR, Spec
 from vggcost.trace.signature import PLAIN_TYPES, Sparse, is_plain, plain, signature_of, tensors_in
 from vggcost.trace.sparse import MADE, MAKERS
 from vggcost.trace.transforms import shadowed
+from vggcost.trace.varlen import VARLEN, pairs
 
 __all__ = ["CALLS", "LIMIT", "MARKED", "Plan", "Seen", "empty", "plan_of", "register_shape", "run", "sizes"]
 
@@ -102,7 +103,7 @@ def _plan(func: Any) -> Plan:
             tags |= set(getattr(sibling, overload).tags)
     view = (aliases and not mutates) or name in _SILENT_VIEWS
     nature = "view" if view else "pointwise" if torch.Tag.pointwise in tags else ""
-    pure = not (mutates or aliases or tags & _UNSTABLE or name in BOUNDS or name in MARKED)
+    pure = not (mutates or aliases or tags & _UNSTABLE or name in BOUNDS or name in MARKED or name in VARLEN)
     kept = (view and name not in MARKED) or (
         mutates and (nature == "pointwise" or name in SAME_TENSOR)
     )  # the first argument keeps its looks
@@ -169,7 +170,7 @@ def run(
         return seen, tensors, all_made, [t for t in all_made if t is not None], True
     if plan.name in MAKERS or plan.name in MADE:
         return _run_sparse(plan, func, args, kwargs, assumed)
-    given = args
+    given, named = args, kwargs
     meta = any(t.is_meta for t in tensors)
     real = not all(t.is_meta for t in tensors)
     if real and plan.name not in READS and (meta or _valueless(tensors, assumed)):
@@ -198,6 +199,8 @@ def run(
         remember = False
     call = _Call(plan, args, kwargs, tensors, result, outputs)
     seen = _seen(call)
+    if plan.name in VARLEN:
+        seen.attributes += pairs(assumed, plan.name, plan.arguments, given, named)
     if remember and len(plan.memory) < LIMIT and _repeatable(call):
         plan.memory[signature] = seen
         seen.steady = True
