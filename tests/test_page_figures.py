@@ -29,6 +29,7 @@ from vggcost.report.needs import Need
 from vggcost.report.scaling import SAVED, figures_of
 from vggcost.trace import trace_model
 from vggcost.trace.step import trace_step
+from vggcost.units import human_bytes
 
 __all__ = ["browser"]
 
@@ -264,6 +265,26 @@ def test_figures_are_those_of_a_run_made_there(name: str) -> None:
             assert told == needs.needs[key].bytes or (
                 told is None and key == "peak" and "A training step:" in CASES[name].stamped
             ), (key, batch, dtype)
+
+
+def test_a_llama_of_8_billion_weighs_what_it_holds() -> None:
+    """Two bytes a parameter at every batch, and no more when it is trained; 14.96 GiB, where float32 would be 29.92.
+
+    Source: Llama 3 8B's config.json; by hand, 2·128,256·4,096 + 32·(2·4,096² + 2·4,096·1,024 + 3·4,096·14,336 +
+    2·4,096) + 4,096 parameters, and the 64 frequencies of the rotation in float32, held twice.
+    """
+    model = huggingface(
+        "Llama", torch.bfloat16, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, vocab_size=128256,
+        num_attention_heads=32, num_key_value_heads=8, max_position_embeddings=8192,
+    )  # fmt: skip
+    table, beside = page_of(model, "tokens:1x16", Said(saved=True))
+    params = 2 * 128256 * 4096 + 32 * (2 * 4096**2 + 2 * 4096 * 1024 + 3 * 4096 * 14336 + 2 * 4096) + 4096
+    assert table.totals.params == params == 8_030_261_248
+    assert table.totals.param_bytes == 2 * params
+    assert human_bytes(2 * params) == "14.96 GiB"
+    (dtype,) = beside.scaling.dtypes.values()
+    for batch in (1, 8):
+        assert beside.needs["held"].value(batch, dtype) == 2 * params + 2 * 64 * 4
 
 
 # In the browser
