@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from vggcost.records import OpRecord, Shape
+from vggcost.records import OpRecord
 
 __all__ = ["ATTENTION", "SCORES", "attention_macs"]
 
@@ -101,15 +101,8 @@ def _packed_scores(op: OpRecord, first: int = 0) -> int:
     pairs = op.get("pairs")
     if pairs is not None:
         return int(query[-2] * pairs)
-    longest = op.get("max_k", op.get("max_seqlen_k"))
-    packed = len(query) == 3 or (longest is not None and _has_bounds(op.input_shapes[first + 3 :]))
-    steps: int = longest if packed else key[-3]
+    steps = key[-2 if op.op.startswith(_HEADS_FIRST) else -3]
     return prod(query[:-1]) * steps
-
-
-def _has_bounds(others: tuple[Shape, ...]) -> bool:
-    """Whether there are positions where the packed sequences begin: one dimension, as nothing else has."""
-    return any(len(shape) == 1 for shape in others)
 
 
 def _packed_scores_second(op: OpRecord) -> int:
@@ -136,7 +129,8 @@ _FUSED = (
     "aten._scaled_dot_product_flash_attention_for_cpu",
     "vggcost.flex_attention",
 )
-_PACKED = ("aten._flash_attention", "aten._efficient_attention", "aten._cudnn_attention")
+_HEADS_FIRST = "aten._cudnn_attention"  # of its sequences that are not packed
+_PACKED = ("aten._flash_attention", "aten._efficient_attention", _HEADS_FIRST)
 _VARLEN = "torch_attn._varlen_attn"
 _INTO = ("aten._flash_attention_forward_no_dropout_inplace", f"{_VARLEN}_out")
 _FAST_PATHS = ("aten._native_multi_head_attention", "aten._triton_multi_head_attention")

@@ -173,7 +173,8 @@ def run(
     given, named = args, kwargs
     meta = any(t.is_meta for t in tensors)
     real = not all(t.is_meta for t in tensors)
-    if real and plan.name not in READS and (meta or _valueless(tensors, assumed)):
+    apart = real and plan.name in VARLEN and not assumed.real  # the CPU has no kernel for them
+    if real and plan.name not in READS and (meta or apart or _valueless(tensors, assumed)):
         if plan.writes:
             _forget(plan, args, assumed)
         numbers = not meta or plan.name in STRICT

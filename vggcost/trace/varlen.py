@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from vggcost.trace.bounds import Assumed
+from vggcost.trace.custom import Refusal
 
 __all__ = ["VARLEN", "pairs"]
 
@@ -29,6 +30,7 @@ VARLEN = frozenset(
 """Ops that take where each sequence begins."""
 _BEGIN_Q = ("cu_seq_q", "cum_seq_q", "cu_seqlens_q")
 _BEGIN_K = ("cu_seq_k", "cum_seq_k", "cu_seqlens_k")
+_USED_K = ("seqused_k", "seqlen_k")
 _LONGEST_K = ("max_k", "max_seqlen_k")
 _MOST = "every query meets as many keys as the longest sequence has, the most there can be"
 
@@ -44,20 +46,27 @@ def pairs(
         names: of its arguments.
         args: those as they were given, real ones with their values.
         kwargs: the same, by name.
+
+    Raises:
+        Refusal: there can be no such sequences.
     """
     given = {**dict(zip(names, args, strict=False)), **kwargs}
     begins = _first(given, _BEGIN_Q)
     if begins is None:
         return ()
-    queries = _lengths(assumed, begins)
-    keys = _keys(assumed, given)
+    query, key, table = given["query"], given["key"], given.get("block_table")
+    queries = _lengths(assumed, op, begins, query.shape[-3])
+    keys = _keys(assumed, op, given, None if table is not None else key.shape[-3])
     if queries is not None and keys is not None:
+        if len(queries) != len(keys):
+            raise Refusal(
+                f"gives {op} {len(queries)} sequences of queries and {len(keys)} of keys; give as many of both"
+            )
         assumed.read = True
-        return (("pairs", sum(q * k for q, k in zip(queries, keys, strict=False))),)
+        return (("pairs", sum(q * k for q, k in zip(queries, keys, strict=True))),)
     assumed.note(op, _MOST)
-    query, key = given["query"], given["key"]
     longest = _first(given, _LONGEST_K)
-    there = longest if given.get("block_table") is not None else key.shape[-3]
+    there = longest if table is not None else key.shape[-3]
     return (("pairs", query.shape[-3] * (there if longest is None else min(longest, there))),)
 
 
@@ -65,10 +74,10 @@ def _first(given: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next((given[name] for name in names if given.get(name) is not None), None)
 
 
-def _keys(assumed: Assumed, given: dict[str, Any]) -> list[int] | None:
+def _keys(assumed: Assumed, op: str, given: dict[str, Any], there: int | None) -> list[int] | None:
     """Return how many keys each sequence has; of a cache, those in use."""
-    begins, used = _first(given, _BEGIN_K), given.get("seqused_k")
-    room = None if begins is None else _lengths(assumed, begins)
+    begins, used = _first(given, _BEGIN_K), _first(given, _USED_K)
+    room = None if begins is None else _lengths(assumed, op, begins, there)
     if used is None:
         return room
     known = _values(assumed, used)
@@ -77,9 +86,17 @@ def _keys(assumed: Assumed, given: dict[str, Any]) -> list[int] | None:
     return None if room is None else [min(pair) for pair in zip(known, room, strict=False)]
 
 
-def _lengths(assumed: Assumed, begins: torch.Tensor) -> list[int] | None:
+def _lengths(assumed: Assumed, op: str, begins: torch.Tensor, there: int | None) -> list[int] | None:
     values = _values(assumed, begins)
-    return None if values is None else [after - before for before, after in pairwise(values)]
+    if values is None:
+        return None
+    if values != sorted(values) or min(values, default=0) < 0 or (there is not None and max(values, default=0) > there):
+        most = "" if there is None else f" to at most {there}"
+        raise Refusal(
+            f"gives {op} sequences whose beginnings do not rise from 0{most}; give the cumulative sum of their lengths, "
+            "with a 0 before it"
+        )
+    return [after - before for before, after in pairwise(values)]
 
 
 def _values(assumed: Assumed, tensor: torch.Tensor) -> list[int] | None:
