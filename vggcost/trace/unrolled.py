@@ -86,7 +86,7 @@ def _run(
     directions, each = 2 if both else 1, 4 if bias else 2
     before, after = states.unbind(0), []
     for layer in range(layers):
-        outputs = []
+        outputs, results = [], []
         for at in range(layer * directions, (layer + 1) * directions):
             given = weights[each * at : each * (at + 1)]
             steps = list(F.linear(x, *given[::2]).unbind(0))
@@ -97,8 +97,9 @@ def _run(
                 made.append(state)
             outputs.append(torch.stack(made[::-1] if backward else made))
             after.append(state)
-        del steps, gates, made  # with their storages, as in torch
+            results.append(made)
         x = outputs[0] if directions == 1 else torch.cat(outputs, -1)
+        del steps, gates, made, results  # with their storages, as late as in torch
         if dropout and training and layer < layers - 1:
             x = F.dropout(x, dropout, training)
     return x.transpose(0, 1) if batch_first else x, torch.stack(after)
