@@ -23,6 +23,7 @@ from vggcost.records import CostTable
 from vggcost.report.dtypes import listed, offered, size_of
 from vggcost.report.html import html
 from vggcost.report.lines import at, fitted, highest
+from vggcost.report.scaling import figures_of
 from vggcost.units import human_bytes, human_count, percent
 
 __all__ = ["browser"]
@@ -110,6 +111,27 @@ class OnlyWide(nn.Module):
         return F.linear(x, self.fc.weight.float(), self.fc.bias)
 
 
+class Checking(nn.Module):
+    """A value is read only to raise an error, whatever the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        y = self.fc(x)
+        if torch.isnan(y).any():
+            raise ValueError("not a number")
+        return y
+
+
+class Picking(Checking):
+    """It checks as well, yet how many rows go on depends on data."""
+
+    def forward(self, x):  # type: ignore[no-untyped-def]
+        return super().forward(x[x[:, 0] > 0])
+
+
 class FromTwo(nn.Module):
     """A training step needs a batch of 2, as that of Inception v3 does."""
 
@@ -179,6 +201,23 @@ def test_shapes_given_whole_take_another_batch_if_all_start_with_theirs() -> Non
     other = follows(Gathered(), ("tokens:4x5", "table=9x3"))
     assert "already starts with 4, so that a batch of " in other.no_batch
     assert list(other.dtypes) == ["float32", "float16", "bfloat16"]
+
+
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_what_checks_read_does_not_stop_the_controls(mode: str) -> None:
+    said = Said(mode=mode, saved=True)
+    table, beside = page_of(Checking(), "4", said)
+    scaling = beside.scaling
+    assert [item.op for item in table.coverage.assumed] == ["check"]
+    assert (scaling.no_batch, scaling.no_dtype, list(scaling.dtypes)) == ("", "", ["float32", "float16", "bfloat16"])
+    there = figures_of(analyze(Checking(), "4", batch=7, dtype="float16", mode=mode, saved=True))
+    assert {
+        place: scaling.value(place, base, 7, "float16") for place, base in figures_of(table).items() if base is not None
+    } == {place: value for place, value in there.items() if value is not None}
+
+
+def test_sizes_that_depend_on_data_stop_the_controls() -> None:
+    assert follows(Picking(), "4").no_batch == "sizes of it depend on data"
 
 
 def test_rows_until_a_run_stopped_are_those_of_the_run(tmp_path: Path) -> None:

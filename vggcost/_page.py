@@ -149,7 +149,7 @@ def _once(table: CostTable, said: Said) -> str:
     """Say why a model is run only once."""
     if table.run.device != "meta":
         return "it was run on real tensors"
-    if table.coverage.assumed:
+    if table.coverage.sized:
         return "sizes of it depend on data"
     return "it was fused" if said.fuse else ""
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "CHECK",
     "FORWARD",
     "MOST_NUMBERS",
     "OF_TRAINING",
@@ -142,6 +143,10 @@ class Step:
     device: str = "cpu"
     attention: str = "auto"
     threads: int = 2
+
+
+CHECK = "check"
+"""What a value that is read only to raise an error is listed as, in the place of an op's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +302,11 @@ class Coverage:
     free: tuple[tuple[str, int], ...]
     unknown: tuple[tuple[str, int], ...]
     assumed: tuple[Assumption, ...] = ()
+
+    @property
+    def sized(self) -> tuple[Assumption, ...]:
+        """What was assumed that figures may depend on: all but that checks pass, which would have ended the run."""
+        return tuple(item for item in self.assumed if item.op != CHECK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,7 @@ def headline_parts(table: CostTable) -> list[str | Figure]:
     if totals.step_flops is not None:
         step = ["; with the backward pass ", Figure("step_flops", "FLOPs", totals.step_flops), " a step"]
     note = f" {run.note[0].upper()}{run.note[1:]}." if run.note else ""
-    if any(item.op != "check" for item in table.coverage.assumed):
+    if table.coverage.sized:
         note += " Some sizes depend on data: what was assumed is listed with the convention."
     return [
         Figure("params", "count", totals.params), " parameters; ", Figure("macs", "MACs", totals.macs), " = ",

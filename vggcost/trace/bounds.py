@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from vggcost.load.meta import to_meta, without_device
-from vggcost.records import Assumption
+from vggcost.records import CHECK, Assumption
 from vggcost.trace.checks import Checked, passing, uncertain
 from vggcost.units import exact
 
@@ -37,10 +37,6 @@ MOST_READS = 20_000
 
 class Endless(Exception):
     """A loop goes on as long as an assumed value says."""
-
-
-CHECK = "check"
-"""What a value that is read only to raise an error is listed as."""
 
 
 @dataclass
