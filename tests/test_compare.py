@@ -12,7 +12,6 @@ from pathlib import Path
 import html5lib
 import pytest
 from torch import nn
-from torchvision.ops import DeformConv2d
 
 from tests.conftest import ROOT, command, published, python
 from tests.test_report import Texts, scrubbed
@@ -281,13 +280,15 @@ def test_published_errors_are_those_of_the_published_net() -> None:
 
 
 def test_conv_and_fc_params_are_those_of_convolutions_and_linear_layers() -> None:
+    deformable = pytest.importorskip("torchvision").ops.DeformConv2d
+
     class Gates(nn.LSTM):
         pass
 
     class Mixed(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.offsets, self.deformed = nn.Conv2d(4, 18, 1), DeformConv2d(4, 8, 3, padding=1)
+            self.offsets, self.deformed = nn.Conv2d(4, 18, 1), deformable(4, 8, 3, padding=1)
             self.up, self.norm = nn.ConvTranspose2d(8, 64, 1), nn.BatchNorm2d(64)
             self.gates, self.cell = Gates(64, 64, batch_first=True), nn.GRUCell(64, 64)
             self.attention = nn.MultiheadAttention(64, 4, batch_first=True)

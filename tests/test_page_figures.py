@@ -125,8 +125,7 @@ class Whole(nn.Module):
 
 
 def huggingface(kind: str, dtype: torch.dtype = torch.float32, **sizes: Any) -> nn.Module:
-    import transformers
-
+    transformers = pytest.importorskip("transformers")
     config = getattr(transformers, f"{kind}Config")(**sizes)
     names = {"ViT": "ViTForImageClassification", "GPT2": "GPT2LMHeadModel", "Llama": "LlamaForCausalLM"}
     names |= {"T5": "T5ForConditionalGeneration", "Mamba": "MambaForCausalLM"}

@@ -69,7 +69,7 @@ PRICES: list[tuple[str, Callable[..., Any], tuple[tuple[int, ...], ...], float]]
     ),
     ("softmax", lambda x: x.softmax(-1), ((3, 8),), 5 * 24),
     ("mse", lambda x: F.mse_loss(x, torch.zeros(3, 8)), ((3, 8),), 3 * 24),
-    ("attention", F.scaled_dot_product_attention, ((2, 5, 8),) * 3, 2 * (2 * 2 * 5 * 5 * 8) + 5 * 50),
+    ("attention", F.scaled_dot_product_attention, ((1, 2, 5, 8),) * 3, 2 * (2 * 2 * 5 * 5 * 8) + 5 * 50),
     (
         "fused attention",
         lambda *x: aten._scaled_dot_product_efficient_attention(*x, None, True)[0],
