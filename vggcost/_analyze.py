@@ -29,7 +29,19 @@ if TYPE_CHECKING:
 else:
     Inputs = Loss = Any
 
-__all__ = ["DTYPES", "Inputs", "Loss", "Said", "Traced", "analyze", "loaded_model", "prepared", "run_once", "traced"]
+__all__ = [
+    "DTYPES",
+    "Inputs",
+    "Loss",
+    "Said",
+    "Traced",
+    "analyze",
+    "loaded_model",
+    "prepared",
+    "run_once",
+    "traced",
+    "uncollected",
+]
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 """What a model's floating-point tensors may become."""
@@ -133,7 +145,7 @@ class Said:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Pause the collector of garbage: all that a run makes is kept, and each look through it goes through torch too."""
     before = gc.isenabled()
     gc.disable()
@@ -158,13 +170,13 @@ class Traced:
         return cost_table(self.trace, self.convention, self.training, self.untrainable)
 
 
-@_uncollected()
+@uncollected()
 def run_once(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) -> CostTable:
     """Do what `analyze` says, with a model that is loaded already, or not."""
     return traced(model, inputs, said, loaded).table()
 
 
-@_uncollected()
+@uncollected()
 def traced(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) -> Traced:
     """Run a model as `analyze` says.
 

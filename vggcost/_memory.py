@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vggcost._analyze import DTYPES, Inputs, Loss, prepared
+from vggcost._analyze import DTYPES, Inputs, Loss, prepared, uncollected
 from vggcost.cost import convention as find_convention
 from vggcost.cost.allocator import CONTEXT, simulate
 from vggcost.cost.memory import layer_memory, peak_of, step_totals, timeline
@@ -101,6 +101,7 @@ def memory(
     return replace(found, context_bytes=taken) if device == "cuda" else found
 
 
+@uncollected()
 def simulated(
     loaded: Loaded,
     run: RunInfo,

@@ -59,8 +59,9 @@ class _None:
         self.state: dict[nn.Parameter, Any] = {}
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        for parameter in self.param_groups[0]["params"]:
-            parameter.grad = None
+        with torch._C.DisableTorchFunction():
+            for parameter in self.param_groups[0]["params"]:
+                parameter.grad = None
 
     def step(self) -> None:
         pass

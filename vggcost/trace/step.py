@@ -45,6 +45,7 @@ def trace_step(
     arguments: Arguments | None = None,
     assume: Mapping[str, int] = MappingProxyType({}),
     remember: bool = True,
+    steps: int = 2,
 ) -> Trace:
     """Take two training steps on meta tensors and record the second.
 
@@ -56,9 +57,10 @@ def trace_step(
         arguments: how the inputs are passed; None: by position.
         assume: as for `vggcost.trace.run.trace_model`.
         remember: take outputs of ops seen before from memory.
+        steps: how many to take; one is enough for a model that does the same in each, without an optimizer.
 
     Returns:
-        The trace of the second step; storages have the roles param, buffer, input, activation, saved,
+        The trace of the last step; storages have the roles param, buffer, input, activation, saved,
         gradient, optimizer and temporary.
 
     Raises:
@@ -71,7 +73,7 @@ def trace_step(
     run = replace(run, inputs=arguments.inputs, note=joined(run.note, noted(model)))
     limits = checked(assume)
     with plain(model) as modules, known(modules, run, arguments, limits) as told:
-        return _traced(modules, told, step, arguments, limits, criterion, remember)
+        return _traced(modules, told, step, arguments, limits, criterion, remember, steps)
 
 
 def _traced(
@@ -82,6 +84,7 @@ def _traced(
     limits: Mapping[str, int],
     criterion: Criterion,
     remember: bool,
+    steps: int,
 ) -> Trace:
     model, dtype = modules[0][1], getattr(torch, step.dtype) if step.dtype else None
     recorder, loss = None, ""
@@ -96,7 +99,7 @@ def _traced(
         names = {id(p): path for path, p in trained.items()}
         optimizer = optimizers.optimizer_of(step, trained)
         model.train()
-        for _ in range(2):
+        for _ in range(steps):
             passed, tensors = made(arguments)
             anew = _anew(passed, tensors)
             recorder = Recorder(
@@ -150,10 +153,11 @@ def _gradients(
         given = anew()
         output = consumed(model(*given.args, **given.kwargs))
         loss = train(recorder, output, criterion)
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if parameter.grad is not None:
-                recorder.mark(parameter.grad, "gradient", names[id(parameter)])
+    with torch._C.DisableTorchFunction():  # or each gradient that is looked at is a call of a function of torch
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    recorder.mark(parameter.grad, "gradient", names[id(parameter)])
     return loss, output
 
 
