@@ -19,6 +19,7 @@ from torch import nn
 from tests.conftest import command
 from tests.test_report import hostile
 from vggcost import CostTable, LayerCost, analyze
+from vggcost.inert import inert
 from vggcost.report import render
 from vggcost.report.templates import templates_from
 from vggcost.saved import to_data
@@ -109,7 +110,7 @@ def test_json_lines_and_csv_say_the_same(zoo_table: GetTable) -> None:
 def as_csv(value: object) -> str:
     """What the CSV has for a value of JSON: no brackets, nothing for null, no formula."""
     text = "" if value is None else "x".join(map(str, value)) if isinstance(value, list) else str(value)
-    return f"'{text}" if isinstance(value, str) and text[:1] in tuple("=+-@\t\r") else text
+    return f"'{inert(text)}" if isinstance(value, str) and text[:1] in tuple("=+-@\t\r") else inert(text)
 
 
 def test_json_lines_on_the_command_line(tmp_path: Path, zoo_table: GetTable) -> None:

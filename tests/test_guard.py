@@ -643,7 +643,7 @@ def test_junit() -> None:
     assert failure.get("message") == "params 100 → 200 (+100, +100.00%), limit params:0"
     assert "features.0.convolution +1,000: a_b 1 → 2\nto accept: vggcost lock m0" in (failure.text or "")
     (error,) = suites[3].iter("error")
-    assert error.get("message") == "no� <way>"
+    assert error.get("message") == "no\\u0000 <way>"
     assert len(list(suites[2].iter("system-out"))) == 4
 
 
@@ -719,7 +719,8 @@ def test_a_model_that_no_longer_builds(project: Path) -> None:
     assert done.returncode == 2
     assert "mine: error: ./net.py:make failed: TypeError" in done.stdout
     assert "other: pass (params, macs)" in done.stdout
-    assert done.stderr == ""
+    assert done.stderr.startswith("vggcost: mine: ./net.py:make failed: TypeError")
+    assert done.stderr.count("\n") == 1
     locked = run("lock", cwd=project)
     assert locked.returncode == 2
     assert locked.stderr.startswith("vggcost: mine: ./net.py:make failed")

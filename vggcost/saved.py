@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from vggcost.errors import TableError
+from vggcost.inert import as_json
 from vggcost.records import (
     SCHEMA,
     SUMMED,
@@ -29,7 +30,7 @@ __all__ = ["dump", "from_data", "read", "to_data"]
 
 def dump(table: CostTable) -> str:
     """Write a table: integers raw, keys sorted, the same bytes every run."""
-    return json.dumps(to_data(table), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return as_json(to_data(table))
 
 
 def to_data(table: CostTable) -> dict[str, Any]:

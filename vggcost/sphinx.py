@@ -27,6 +27,7 @@ from vggcost.errors import VggcostError
 from vggcost.guard.figures import Figures
 from vggcost.guard.markers import read_words
 from vggcost.guard.tables import KINDS, figure, grid
+from vggcost.inert import inert
 from vggcost.report.grid import Grid
 
 __all__ = ["setup"]
@@ -88,6 +89,7 @@ def _depends_on(place: _Table | _Figure, figures: Figures) -> None:
 
 def _nodes(made: Grid) -> list[nodes.Node]:
     """Lay a grid out as a table with what stands under it."""
+    made = inert(made)
     group = nodes.tgroup("", *(nodes.colspec(colwidth=1) for _ in made.titles), cols=len(made.titles))
     group += nodes.thead("", _row(made.titles, made.left))
     group += nodes.tbody("", *(_row(row, made.left) for row in made.rows))

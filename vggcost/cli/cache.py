@@ -5,6 +5,7 @@ from __future__ import annotations
 import rich_click as click
 
 from vggcost.cache import LIMIT, cache_of_user
+from vggcost.cli.files import say
 from vggcost.errors import OptionError
 from vggcost.units import exact, human_bytes
 
@@ -24,4 +25,4 @@ def cache(action: str) -> None:
         raise OptionError("VGGCOST_CACHE=off: nothing is kept")
     found = kept.clear() if action == "clear" else kept.kept()
     amount = f"{exact(found.entries)} tables, {human_bytes(found.nbytes)}"
-    print(f"{found.folder}: " + (f"{amount} removed" if action == "clear" else f"{amount} of {human_bytes(LIMIT)}"))
+    say(f"{found.folder}: " + (f"{amount} removed" if action == "clear" else f"{amount} of {human_bytes(LIMIT)}"))

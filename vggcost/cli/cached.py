@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vggcost.cache import cache_of_user, digests, imported_files, own_code
+from vggcost.cli.files import complain
 from vggcost.errors import FileError, TableError
 from vggcost.origin import LIBRARIES, digest, is_editable, leads_to
 from vggcost.records import CostTable
@@ -57,7 +58,7 @@ def run_cached(model: str, inputs: Any, said: Said, cached: bool) -> CostTable:
         try:
             kept.put(key, table.to_json(), digests(files))
         except FileError as error:
-            print(f"vggcost: not kept for the next time: {error} (--no-cache, or set VGGCOST_CACHE)", file=sys.stderr)
+            complain(f"vggcost: not kept for the next time: {error} (--no-cache, or set VGGCOST_CACHE)")
     return table
 
 

@@ -78,10 +78,13 @@ def check(
         checked = list(_fresh(models, given, project, before, limits, accept))
     root = os.environ.get("GITHUB_WORKSPACE")
     places = places_of([model.model for model in checked], project, path, Path(root) if root else None)
-    from vggcost.cli.files import write
+    from vggcost.cli.files import complain, write
     from vggcost.guard import status_of
 
-    write(output, render_check(checked, format_, places))
+    write(output, render_check(checked, format_, places), commands=format_ == "github")
+    for model in checked:
+        if model.error:
+            complain(f"vggcost: {model.model}: {model.error}")
     if comment is not None:
         from vggcost.files import encoded, replace_file
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from vggcost.cli.files import complain, say, write
 from vggcost.errors import DocumentErrors, FileError, VggcostError
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ def sync(paths: tuple[str, ...], diff: bool, allow_code: bool, force: bool) -> i
         if text == outcome.document.text:
             continue
         if diff:
-            print(outcome.diff(text))
+            write("-", f"{outcome.diff(text)}\n")
         try:
             save(outcome.document, text)
         except FileError as error:
             problems.append(str(error))
         else:
-            print(outcome.document.name)
+            say(outcome.document.name)
     left = 0 if force else _say(outcomes, "edited", "edited by hand, left as it is; --force overwrites it")
     return _status(problems, left)
 
@@ -77,13 +77,13 @@ def check(paths: tuple[str, ...], diff: bool, allow_code: bool) -> int:
     outcomes, problems = _worked_out(paths, allow_code)
     for outcome in outcomes:
         if diff and outcome.text != outcome.document.text:
-            print(outcome.diff(outcome.text))
+            write("-", f"{outcome.diff(outcome.text)}\n")
     wrong = _say(outcomes, "stale", "stale; 'vggcost docs sync' writes it anew")
     wrong += _say(outcomes, "edited", "edited by hand; undo that, or 'vggcost docs sync --force' overwrites it")
     found = Counter(finding.state for outcome in outcomes for finding in outcome.findings)
     counts = ", ".join(f"{found[state]} {text}" for state, text in _STATES.items() if found[state])
     if outcomes or not problems:
-        print(f"{len(outcomes)} document{'s' * (len(outcomes) != 1)}: {counts or 'nothing of vggcost in them'}")
+        say(f"{len(outcomes)} document{'s' * (len(outcomes) != 1)}: {counts or 'nothing of vggcost in them'}")
     return _status(problems, wrong)
 
 
@@ -123,11 +123,11 @@ def _say(outcomes: list[Outcome], state: str, text: str) -> int:
     found = [(outcome.document.name, finding) for outcome in outcomes for finding in outcome.findings]
     chosen = [(name, finding) for name, finding in found if finding.state == state]
     for name, finding in chosen:
-        print(f"{name}:{finding.line}: {finding.what}: {text}", file=sys.stderr)
+        complain(f"{name}:{finding.line}: {finding.what}: {text}")
     return len(chosen)
 
 
 def _status(problems: list[str], wrong: int) -> int:
     for text in problems:
-        print(f"vggcost: {' '.join(text.split())}", file=sys.stderr)
+        complain(f"vggcost: {text}")
     return 2 if problems else 1 if wrong else 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 
 import rich_click as click
+
+from vggcost.cli.files import say, write
+from vggcost.inert import as_json
 
 __all__ = ["evaluate"]
 
@@ -70,15 +72,15 @@ def evaluate(model: str, scales: str, aspect: str, format_: str) -> None:
             "aspect": str(ratio),
             "ways": [asdict(way) for way in ways],
         }
-        print(json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False))
+        write("-", as_json(data))
         return
-    print(f"{variant.title}, one image; Q is its smallest side, the longer one {ratio} times that (assumed)")
+    say(f"{variant.title}, one image; Q is its smallest side, the longer one {ratio} times that (assumed)")
     for way in ways:
         times = way.macs / crop.totals.macs
-        print(
+        say(
             f"  {way.name:<28}{human_count(way.macs, 'MACs'):>14}  ×{times:<8.2f}{human_bytes(way.peak_bytes):>11} peak  {way.passes}"
         )
-    print(
+    say(
         f"  exact MACs: {', '.join(exact(way.macs) for way in ways)}; peak: live tensors with the parameters, crops of a scale in one batch"
     )
 

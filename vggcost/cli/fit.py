@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
 import rich_click as click
 
+from vggcost.cli.files import say, write
 from vggcost.cli.options import factory_options, inputs_option
 from vggcost.cli.step_options import step_options
+from vggcost.inert import as_json
 
 __all__ = ["fit"]
 
@@ -53,10 +54,10 @@ def fit(
         chosen["batch"] = batch
     found = search(model, size, vary, inputs, **chosen)
     if format_ == "json":
-        print(json.dumps({"schema": 1, "model": model, **asdict(found)}, indent=1, sort_keys=True, ensure_ascii=False))
+        write("-", as_json({"schema": 1, "model": model, **asdict(found)}))
         return
     given, *sizes = told_apart(found.budget, found.needed_bytes, found.next_needed_bytes)
-    print(
+    say(
         f"{model}: {found.vary} {exact(found.answer)} {'is the largest that' if found.largest else 'is a size that'} fits {given}"
     )
     tried = (
@@ -65,15 +66,13 @@ def fit(
     )
     for size, peak, needed, text, says in tried:
         if found.device == "cpu":
-            print(f"  {found.vary} {exact(size)}: peak {exact(peak)} bytes = {text}, {says}")
+            say(f"  {found.vary} {exact(size)}: peak {exact(peak)} bytes = {text}, {says}")
         else:
-            print(
-                f"  {found.vary} {exact(size)}: needs {exact(needed)} bytes = {text}, {says}; peak {exact(peak)} bytes"
-            )
-    print(f"  what binds: {found.binds}; {found.traces} sizes traced")
+            say(f"  {found.vary} {exact(size)}: needs {exact(needed)} bytes = {text}, {says}; peak {exact(peak)} bytes")
+    say(f"  what binds: {found.binds}; {found.traces} sizes traced")
     if found.device == "cuda":
-        print(f"  needed: what the allocator reserves, and {context_text(found.context_bytes)}")
+        say(f"  needed: what the allocator reserves, and {context_text(found.context_bytes)}")
     if found.runs > found.answer:
-        print(
+        say(
             f"  {found.vary} {exact(found.runs)} still runs: torch gives cached blocks back before it fails, which takes time"
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 import rich_click as click
 
 from vggcost.cli.chosen import baseline_path, chosen, needs_peak, spec_options, stored
+from vggcost.cli.files import complain, say
 from vggcost.errors import VggcostError
 
 __all__ = ["lock"]
@@ -42,19 +42,17 @@ def lock(models: tuple[str, ...], given: dict[str, Any], peak: bool, baseline: s
         try:
             entry = measure(spec, peak=wanted, folder=project.folder)
         except VggcostError as error:
-            print(f"vggcost: {spec.name}: {' '.join(str(error).split())}", file=sys.stderr)
+            complain(f"vggcost: {spec.name}: {error}")
             failed += 1
             continue
         entries.append(entry)
         for op, _ in entry.table.coverage.unknown:
-            print(
-                f"vggcost: {spec.name}: {op} is unknown to convention {spec.convention}, counted as 0", file=sys.stderr
-            )
+            complain(f"vggcost: {spec.name}: {op} is unknown to convention {spec.convention}, counted as 0")
     names = {spec.name for spec in specs}
     stale = [] if models or not project.models else [n for n, e in before.items() if e.spec.source and n not in names]
     for name in stale:
-        print(f"vggcost: {name} is not in {project.file}, and no more in the baseline", file=sys.stderr)
+        complain(f"vggcost: {name} is not in {project.file}, and no more in the baseline")
     changed = update_baseline(path, entries, stale) if entries or stale else False
     if not failed:
-        print(f"{baseline or os.path.relpath(path)}: {', '.join(sorted(names))}{'' if changed else ' (unchanged)'}")
+        say(f"{baseline or os.path.relpath(path)}: {', '.join(sorted(names))}{'' if changed else ' (unchanged)'}")
     return 2 if failed else 0

@@ -6,18 +6,24 @@ Whatever a user can put right is one line on stderr and exit status 2; a check t
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
+import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from traceback import print_exc
+from traceback import format_exc
 from typing import Any
 
 import rich_click as click
 from click.exceptions import Exit
 
 from vggcost import __version__
-from vggcost.errors import VggcostError
+from vggcost.cli.files import complain
+from vggcost.cli.judged import judged
+from vggcost.errors import VggcostError, one_line
 from vggcost.units import did_you_mean
 
 __all__ = ["cli", "main", "program"]
@@ -82,24 +88,44 @@ def program() -> None:
     status = [1]
     atexit.register(_leave, status)  # first registered, last called
     gc.set_threshold(100_000)
+    _hold_streams()
+    told = judged(sys.argv[1:])
     try:
         main()
     except SystemExit as done:
-        status[0] = done.code if isinstance(done.code, int) else 0
+        status[0] = done.code if isinstance(done.code, int) else 2
+        told(status[0])
         raise
+
+
+def _hold_streams() -> None:
+    """Let no file that is opened take the place of a standard stream that is closed."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    while nothing <= 2:
+        nothing = os.dup(nothing)
+    os.close(nothing)
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+
+
+class _Closed(io.TextIOBase):
+    """Standard output that was closed before the process began: whoever has something to say is told so."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "standard output is closed; name a file with -o, or redirect it to /dev/null")
 
 
 def _leave(status: list[int]) -> None:
     code = status[0]
-    try:
-        for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr):
+        try:
             if stream is not None and not stream.closed:
                 stream.flush()
-    except BrokenPipeError:  # the reader has seen enough
-        pass
-    except OSError as error:
-        os.write(2, f"vggcost: cannot write: {error.strerror or error}\n".encode())
-        code = 2
+        except BrokenPipeError:  # the reader has seen enough
+            pass
+        except OSError as error:
+            complain(f"vggcost: cannot write: {error.strerror or error}")
+            code = 2
     os._exit(code)
 
 
@@ -108,27 +134,46 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None:
         arguments = sys.argv[1:]
     traced = "--traceback" in arguments
-    arguments = [word for word in arguments if word != "--traceback"]
+    sys.exit(_run([word for word in arguments if word != "--traceback"], traced))
+
+
+@contextmanager
+def _shown(traced: bool) -> Iterator[None]:
+    """Show where an error comes from, if that was asked for."""
     try:
-        status = cli.main(args=arguments or ["--help"], prog_name="vggcost", standalone_mode=False)
-        sys.exit(status if isinstance(status, int) else 0)
+        yield
+    except BaseException:
+        for line in format_exc().splitlines() if traced else ():
+            complain(line, whole=False)
+        raise
+
+
+def _run(arguments: list[str], traced: bool) -> int:
+    try:
+        with _shown(traced):
+            status = cli.main(args=arguments or ["--help"], prog_name="vggcost", standalone_mode=False)
+        return status if isinstance(status, int) else 0
     except Exit as done:
-        sys.exit(done.exit_code)
-    except click.Abort:
-        _fail("interrupted", 130)
+        return int(done.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        complain("vggcost: interrupted")
+        return 130
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "vggcost"
-        _fail(f"{error.format_message()} (try '{command} --help')", 2)
+        message = f"{error.format_message()} (try '{command} --help')"
     except VggcostError as error:
-        if traced:
-            print_exc()
-        _fail(str(error), 2)
+        message = str(error)
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        sys.stderr.close()
-        sys.exit(0)
-
-
-def _fail(message: str, status: int) -> None:
-    print(f"vggcost: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(status)
+        return 0
+    except OSError as error:
+        message = f"cannot go on: {error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    except MemoryError:
+        message = "there is not enough memory for this; take a smaller model, input or file, or a machine with more"
+    except Exception as error:  # status 1 is that of a check that failed, and of nothing else
+        hint = "" if traced else "; --traceback shows where"
+        message = f"a mistake of vggcost's own, please report it: {one_line(error)}{hint}"
+    except BaseException as error:  # a model's code wants to end the process: it has no say in the status
+        message = f"code of the model ended the command: {one_line(error)}"
+    complain(f"vggcost: {message}")
+    return 2

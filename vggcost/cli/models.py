@@ -5,6 +5,7 @@ from __future__ import annotations
 import rich_click as click
 
 from vggcost import zoo
+from vggcost.cli.files import say
 from vggcost.errors import ModelError
 
 __all__ = ["models"]
@@ -25,12 +26,11 @@ def models(pattern: str) -> None:
         if not names:
             place = pattern.partition(":")[0]
             raise ModelError(f"no model matches {pattern!r}; 'vggcost models {place}:' lists all of {place}")
-        print("\n".join(names))
+        say(*names)
         return
     found = zoo.matching(pattern)
     if not found:
         raise ModelError(f"no model of the zoo matches {pattern!r}; 'vggcost models' lists all of them")
     width = max(len(variant.name) for variant in found)
-    for variant in found:
-        also = f"; also {', '.join(variant.aliases)}" if variant.aliases else ""
-        print(f"{variant.name:<{width}}  {variant.title}; {variant.paper}{also}")
+    also = [f"; also {', '.join(variant.aliases)}" if variant.aliases else "" for variant in found]
+    say(*(f"{v.name:<{width}}  {v.title}; {v.paper}{names}" for v, names in zip(found, also, strict=True)))

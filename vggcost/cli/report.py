@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +120,7 @@ def report(
             if not partial or error.table is None:
                 raise
             table, stopped = error.table, str(error)
-    from vggcost.cli.files import file_name, write
+    from vggcost.cli.files import complain, file_name, write
     from vggcost.report import render
     from vggcost.report.html import html
     from vggcost.report.markdown import charts, markdown
@@ -139,14 +138,11 @@ def report(
         write(str(Path(target).with_name(chart.file)), chart.svg)
     write(target, text)
     if stopped:
-        print(f"vggcost: only the rows until the run stopped: {stopped}", file=sys.stderr)
+        complain(f"vggcost: only the rows until the run stopped: {stopped}")
     unknown = table.coverage.unknown
     if unknown:
         ops = ", ".join(op for op, _ in unknown)
-        print(
-            f"vggcost: {len(unknown)} unknown to convention {table.convention.name}, counted as 0: {ops}",
-            file=sys.stderr,
-        )
+        complain(f"vggcost: {len(unknown)} unknown to convention {table.convention.name}, counted as 0: {ops}")
     return 1 if stopped or (strict and unknown) else 0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from vggcost.cli.files import complain, say
 from vggcost.cli.options import convention_option, factory_options
 from vggcost.errors import OptionError
 from vggcost.units import exact, read_bytes
@@ -92,7 +93,7 @@ def sweep(
         tally = run_jobs(
             wanted, store, limits, workers=jobs, backend=backend, scheduler=scheduler, retry=retry, told=told
         )
-    print("\n".join([f"{output}: {exact(len(store.rows))} rows", *tally.lines()]))
+    say(f"{output}: {exact(len(store.rows))} rows", *tally.lines())
     return 1 if strict and tally.failed else 0
 
 
@@ -146,6 +147,6 @@ def _lines() -> Told:
         tenth = 10 * done // tally.asked
         if tally.new and tenth > said[0]:
             said[0] = tenth
-            print(f"vggcost: {exact(done)} of {exact(tally.asked)}, {_pace(tally, begun)}", file=sys.stderr, flush=True)
+            complain(f"vggcost: {exact(done)} of {exact(tally.asked)}, {_pace(tally, begun)}")
 
     return told

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
 import rich_click as click
 
+from vggcost.cli.files import say, write
 from vggcost.cli.options import convention_option, inputs_option, loss_option
+from vggcost.inert import as_json
 
 __all__ = ["train"]
 
@@ -88,27 +89,27 @@ def train(
             "recipe": asdict(known),
             **asdict(found),
         }
-        print(json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False))
+        write("-", as_json(data))
         return
     where = f"{share} × {chosen.title}" if not peak else f"{share} GPUs of {human_count(int(flops))}FLOPs per second"
-    print(f"{step.run.title}: {exact(count)} images, {epochs or known.epochs} epochs, batch {whole} on {where}")
-    print(f"  iterations         {exact(found.iterations)}")
-    print(f"  FLOPs of a step    {human_count(found.step_flops)}  (forward and backward, convention {convention})")
-    print(f"  FLOPs of the run   {found.total_flops:.3e} = {exact(found.total_flops)}")
-    print(
+    say(f"{step.run.title}: {exact(count)} images, {epochs or known.epochs} epochs, batch {whole} on {where}")
+    say(f"  iterations         {exact(found.iterations)}")
+    say(f"  FLOPs of a step    {human_count(found.step_flops)}  (forward and backward, convention {convention})")
+    say(f"  FLOPs of the run   {found.total_flops:.3e} = {exact(found.total_flops)}")
+    say(
         f"  memory per GPU     {human_bytes(found.peak_bytes_per_gpu)} of live tensors at {found.batch_per_gpu} images, {step.step.optimizer}"
     )
-    print(
+    say(
         f"  gradient traffic   {human_bytes(found.gradient_bytes)} of gradients a step; a ring all-reduce sends {human_bytes(found.allreduce_bytes_per_gpu)} per GPU"
     )
     assert found.seconds_at_full_use is not None
-    print(
+    say(
         f"  time at full use   {found.seconds_at_full_use / 86400:.2f} days at {human_count(int(flops))}FLOPs per second and GPU"
     )
     if found.utilisation is not None and not peak:
         low, high = found.utilisation
-        print(
+        say(
             f"  utilisation        {100 * low:.0f}% to {100 * high:.0f}%, if it took {known.days[0]:g} to {known.days[1]:g} days"
         )
-    print(f"  recipe             {known.source}")
-    print(f"  device             {chosen.source}" if not peak else "  device             peak as given")
+    say(f"  recipe             {known.source}")
+    say(f"  device             {chosen.source}" if not peak else "  device             peak as given")

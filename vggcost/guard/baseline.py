@@ -13,6 +13,7 @@ from typing import Any
 from vggcost.errors import BaselineError, ConfigError, FileError, TableError
 from vggcost.files import encoded, replace_file
 from vggcost.guard.config import Spec, read_spec
+from vggcost.inert import json_line
 from vggcost.records import SUMMED, CostTable, Coverage, Totals, absent
 from vggcost.saved import from_data, to_data
 
@@ -112,7 +113,7 @@ def _block(lines: Iterable[str], indent: int, brackets: str = "{}") -> str:
 
 
 def _line(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return json_line(value, sort_keys=True)
 
 
 # Reading

@@ -12,6 +12,7 @@ from vggcost.guard.check import Checked
 from vggcost.guard.markdown import document
 from vggcost.guard.places import Place
 from vggcost.guard.words import counted, failure_text
+from vggcost.inert import inert
 from vggcost.units import exact
 
 __all__ = ["commands", "summary"]
@@ -50,4 +51,4 @@ def _property(text: str) -> str:
 
 def summary(checked: Sequence[Checked], used: int = 0) -> str:
     """Write the summary of a job; `used` bytes of what it may hold are taken already."""
-    return document(checked, max(_SUMMARY_BYTES - used, 0))
+    return document(inert(list(checked)), max(_SUMMARY_BYTES - used, 0))

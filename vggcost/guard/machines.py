@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from xml.etree import ElementTree
 from vggcost.guard.check import Checked, Verdict
 from vggcost.guard.places import Place
 from vggcost.guard.words import acceptance, causes_lines, sentence
+from vggcost.inert import as_json
 
 __all__ = ["benchmark", "junit"]
 
@@ -68,4 +68,4 @@ def benchmark(checked: Sequence[Checked], places: Mapping[str, Place]) -> str:
             if verdict.after is not None:
                 unit = "bytes" if verdict.metric.endswith("_bytes") else verdict.metric
                 figures[name] = {"name": name, "unit": unit, "value": verdict.after, "extra": sentence(verdict)}
-    return json.dumps(list(figures.values()), indent=1, ensure_ascii=False) + "\n"
+    return as_json(list(figures.values()), sort_keys=False)

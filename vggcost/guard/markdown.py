@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
@@ -10,7 +9,7 @@ from vggcost.guard.check import Checked, Verdict
 from vggcost.guard.limits import human
 from vggcost.guard.places import Place
 from vggcost.guard.words import acceptance, change_text, counted, figures
-from vggcost.report.markdown import escape
+from vggcost.report.markdown import code, escape
 from vggcost.units import exact
 
 __all__ = ["COMMENT_BYTES", "MARKER", "comment", "document"]
@@ -82,13 +81,7 @@ def _details(model: Checked) -> Sequence[str]:
     for verdict in model.verdicts:
         if verdict.causes:
             parts.append(_layers(verdict))
-    return [f"\nTo accept **{escape(model.model)}**: {_code(way)}\n" for way in acceptance(model)] + parts
-
-
-def _code(text: str) -> str:
-    """Show text as it is; a fence of more backticks than it has keeps it so."""
-    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
-    return f"{fence}{text}{fence}"
+    return [f"\nTo accept **{escape(model.model)}**: {code(way)}\n" for way in acceptance(model)] + parts
 
 
 _MOST_LAYERS = 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vggcost.guard.config import Project
+from vggcost.inert import json_line
 
 __all__ = ["Place", "places_of"]
 
@@ -35,7 +35,7 @@ def places_of(names: Iterable[str], project: Project, baseline: Path, root: Path
     texts = [(path, _read(path)) for path in (baseline, project.file) if path is not None]
     found = {}
     for name in names:
-        written = re.escape(json.dumps(name, ensure_ascii=False))
+        written = re.escape(json_line(name))
         for path, text in texts:
             key = rf"^  {written}: {{$" if path == baseline else rf"^\s*name\s*=\s*(?:{written}|'{re.escape(name)}')"
             at = re.search(key, text, flags=re.MULTILINE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
@@ -10,6 +9,7 @@ from importlib import import_module
 from vggcost.guard.check import Checked, status_of
 from vggcost.guard.places import Place
 from vggcost.guard.words import counted, failure_text
+from vggcost.inert import as_json, inert
 
 __all__ = ["CHECK_FORMATS", "render_check"]
 
@@ -23,7 +23,7 @@ def _table(checked: Sequence[Checked], places: Mapping[str, Place]) -> str:
 def _json(checked: Sequence[Checked], places: Mapping[str, Place]) -> str:
     models = [{**asdict(model), "outcome": model.outcome} for model in checked]
     data = {"schema": 1, "status": status_of(checked), "models": models}
-    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return as_json(data)
 
 
 def _of(module: str, function: str) -> Renderer:
@@ -47,4 +47,6 @@ CHECK_FORMATS = tuple(_RENDERERS)
 
 def render_check(checked: Sequence[Checked], format: str, places: Mapping[str, Place] | None = None) -> str:
     """Write verdicts in one of `CHECK_FORMATS`; `places` say where a model stands in the project's files."""
-    return _RENDERERS[format](checked, places or {})
+    if format == "json":
+        return _RENDERERS[format](checked, {})
+    return _RENDERERS[format](inert(list(checked)), inert(dict(places or {})))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
+from vggcost.inert import inert
 from vggcost.records import CostTable
 
 __all__ = ["FORMATS", "notebook", "render"]
@@ -20,6 +21,7 @@ _RENDERERS = {
     "latex": ("latex", "latex"),
 }
 FORMATS = tuple(_RENDERERS)
+_DATA = ("json", "jsonl", "csv")  # which keep every sign, or see to it themselves
 
 
 def render(table: CostTable, format: str, depth: int | None = None) -> str:
@@ -36,11 +38,11 @@ def render(table: CostTable, format: str, depth: int | None = None) -> str:
     """
     module, function = _RENDERERS[format]
     renderer: Callable[[CostTable, int | None], str] = getattr(import_module(f"vggcost.report.{module}"), function)
-    return renderer(table, depth)
+    return renderer(table if format in _DATA else inert(table), depth)
 
 
 def notebook(table: CostTable) -> str:
     """Return the report as a fragment of HTML for a notebook."""
     from vggcost.report.jupyter import note
 
-    return note(table)
+    return note(inert(table))

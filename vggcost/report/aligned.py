@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from rich.cells import cell_len
-from rich.control import strip_control_codes
+
+from vggcost.inert import inert
 
 __all__ = ["aligned"]
 
@@ -40,7 +41,7 @@ def aligned(titles: Row, rows: Sequence[Row], totals: Row, left: Collection[int]
          total    109
         <BLANKLINE>
     """
-    columns = [[_plain(cell) for cell in column] for column in zip(titles, *rows, totals, strict=True)]
+    columns = [[inert(cell) for cell in column] for column in zip(titles, *rows, totals, strict=True)]
     sizes = [[_cells(cell) for cell in column] for column in columns]
     widths = [max(found) for found in sizes]
     spare = width - len(_GAP) * (len(widths) - 1) - sum(widths[1:]) - 1
@@ -55,11 +56,6 @@ def aligned(titles: Row, rows: Sequence[Row], totals: Row, left: Collection[int]
     lines = [f" {_GAP.join(cells)}".rstrip() for cells in zip(*padded, strict=True)]
     rule = " " + "─" * (sum(widths) + len(_GAP) * (len(widths) - 1))
     return ["", lines[0], rule, *lines[1:-1], "", lines[-1], ""]
-
-
-def _plain(cell: str) -> str:
-    """Put a cell on one line, without signs that move a cursor."""
-    return cell if cell.isascii() and cell.isprintable() else " ".join(strip_control_codes(cell).splitlines())
 
 
 def _cells(cell: str) -> int:

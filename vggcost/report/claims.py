@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from vggcost.claims import Explanation, Finding, Match
+from vggcost.inert import as_json, inert
 from vggcost.report.grid import Grid, markdown
 from vggcost.units import exact, human_bytes, human_count
 
@@ -68,7 +68,7 @@ def _json(findings: Sequence[Finding]) -> str:
         }
         for f in findings
     ]
-    return json.dumps({"claims": claims}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return as_json({"claims": claims})
 
 
 _CLAIMS: dict[str, Callable[[Sequence[Finding]], str]] = {"table": _table, "markdown": _markdown, "json": _json}
@@ -77,7 +77,7 @@ CLAIM_FORMATS = tuple(_CLAIMS)
 
 def render_claims(findings: Sequence[Finding], format: str) -> str:
     """Write findings in one of `CLAIM_FORMATS`."""
-    return _CLAIMS[format](findings)
+    return _CLAIMS[format](findings if format == "json" else inert(findings))
 
 
 def _value(match: Match) -> str:
@@ -108,7 +108,7 @@ def _explained_json(found: Explanation) -> str:
         "matches": [asdict(match) for match in found.matches],
         "nearest": asdict(found.nearest) if found.nearest else None,
     }
-    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return as_json(data)
 
 
 _EXPLAIN: dict[str, Callable[[Explanation], str]] = {"table": _explained, "json": _explained_json}
@@ -117,4 +117,4 @@ EXPLAIN_FORMATS = tuple(_EXPLAIN)
 
 def render_explanation(found: Explanation, format: str) -> str:
     """Write an explanation in one of `EXPLAIN_FORMATS`."""
-    return _EXPLAIN[format](found)
+    return _EXPLAIN[format](found if format == "json" else inert(found))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import shutil
 from collections.abc import Callable
 
+from vggcost.inert import as_json, csv_lines, inert
 from vggcost.report.comparison import COLUMNS, Comparison, Row, Value
 from vggcost.report.grid import Grid, markdown
-from vggcost.report.plain import safe
 
 __all__ = ["COMPARE_FORMATS", "cell", "comparison_grid", "error", "headers", "lines", "render_comparison"]
 
@@ -73,7 +71,7 @@ def _table(comparison: Comparison) -> str:
         table.add_row(Text(row.title), *(cell(row, name) for name in comparison.columns))
     out = io.StringIO()
     width = max(shutil.get_terminal_size((160, 24)).columns, 100)
-    console = Console(file=out, width=width, no_color=True, highlight=False)
+    console = Console(file=out, width=width, no_color=True, highlight=False, emoji=False)
     console.print(table)
     text = "\n".join(line.rstrip() for line in out.getvalue().splitlines() if line.strip())
     return "\n".join([text, "", *_lines(comparison)]) + "\n"
@@ -91,25 +89,20 @@ def markdown_table(comparison: Comparison) -> str:
 
 
 def _csv(comparison: Comparison) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     ratios = [name for name in comparison.columns if any(name in row.ratios for row in comparison.rows)]
     errors = [name for name in comparison.columns if name in ("top1_error", "top5_error")]
     sources = dict(comparison.footnotes)
-    writer.writerow(
+    head = ["model", "title", *comparison.columns, *(f"{name}_ratio" for name in ratios)]
+    rows = [
         [
-            "model",
-            "title",
-            *comparison.columns,
-            *(f"{name}_ratio" for name in ratios),
-            *(["errors_from"] if errors else []),
+            *(row.model, row.title),
+            *(row.values[name] for name in comparison.columns),
+            *(row.ratios[name] for name in ratios),
+            *([sources.get(row.mark, "")] if errors else []),
         ]
-    )
-    for row in comparison.rows:
-        values = ["" if row.values[name] is None else row.values[name] for name in comparison.columns]
-        source = [sources.get(row.mark, "")] if errors else []
-        writer.writerow([safe(row.model), safe(row.title), *values, *(row.ratios[name] for name in ratios), *source])
-    return out.getvalue()
+        for row in comparison.rows
+    ]
+    return csv_lines([[*head, *(["errors_from"] if errors else [])], *rows])
 
 
 def _latex(comparison: Comparison) -> str:
@@ -136,7 +129,7 @@ def _json(comparison: Comparison) -> str:
             for row in comparison.rows
         ],
     }
-    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return as_json(data)
 
 
 def _html(comparison: Comparison) -> str:
@@ -158,4 +151,4 @@ COMPARE_FORMATS = tuple(_RENDERERS)
 
 def render_comparison(comparison: Comparison, format: str) -> str:
     """Write a comparison in one of `COMPARE_FORMATS`."""
-    return _RENDERERS[format](comparison)
+    return _RENDERERS[format](comparison if format == "json" else inert(comparison))

@@ -10,6 +10,7 @@ from vggcost.errors import InputError, OptionError
 from vggcost.records import CostTable, LayerCost
 from vggcost.report.view import published_facts
 from vggcost.units import did_you_mean, exact, human_bytes, human_count, shape
+from vggcost.zoo import find
 from vggcost.zoo.facts import ONE_CROP, ONE_NET, facts_of, title_of
 
 __all__ = ["COLUMNS", "DEFAULT_COLUMNS", "Column", "Comparison", "Row", "block_of", "compare", "label"]
@@ -54,7 +55,7 @@ class Comparison:
 
 def label(table: CostTable) -> str:
     """Return a short name: `VGG-16` for a net of the zoo."""
-    return title_of(table.run.model) if table.run.source == "zoo" else table.run.title
+    return title_of(table.run.model) if table.run.source == "zoo" and find(table.run.model) else table.run.title
 
 
 def _params(chosen: Callable[[LayerCost], bool]) -> Callable[[CostTable], int]:

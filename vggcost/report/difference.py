@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
+from vggcost.inert import as_json, inert
 from vggcost.records import CostTable, LayerCost
 from vggcost.report.comparison import label
 from vggcost.report.markdown import escape
@@ -212,7 +212,7 @@ def _markdown(found: Difference) -> str:
 
 
 def _json(found: Difference) -> str:
-    return json.dumps(_data(found), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return as_json(_data(found))
 
 
 def _data(found: Difference) -> dict[str, Any]:
@@ -242,7 +242,7 @@ DIFF_FORMATS = tuple(_RENDERERS)
 
 def render_difference(found: Difference, format: str) -> str:
     """Write a difference in one of `DIFF_FORMATS`."""
-    return _RENDERERS[format](found)
+    return _RENDERERS[format](found if format == "json" else inert(found))
 
 
 def render_differences(
@@ -252,7 +252,8 @@ def render_differences(
     if format == "json":
         models = {name: _data(difference) for name, difference in found.items()}
         data = {"schema": 1, "models": models, "removed": list(removed), "added": list(added)}
-        return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        return as_json(data)
+    found, removed, added = inert(dict(found)), inert(removed), inert(added)
     write = escape if format == "markdown" else str
     mark = "## " if format == "markdown" else ""
     blocks = [f"{mark}{write(name)}\n{render_difference(difference, format)}" for name, difference in found.items()]

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from vggcost.errors import OptionError
+from vggcost.inert import inert
 from vggcost.records import CostTable
 from vggcost.report.volumes import Volume, cost_of, source_of, volumes
 from vggcost.units import did_you_mean, exact, human_bytes, human_count, percent, shape
@@ -240,6 +241,7 @@ def picture(table: CostTable, form: str = "svg", cost: str = "macs") -> bytes:
     Returns:
         The bytes of the file; the same every run.
     """
+    table = inert(table)
     if form == "svg":
         return (drawing(table, cost, links=False) + "\n").encode()
     import matplotlib

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vggcost.inert import inert
 from vggcost.records import CostTable, LayerCost
 from vggcost.report.markdown import escape
 from vggcost.report.view import Column, cell, columns, fold, layer_name, total, totals_lines
@@ -91,6 +92,7 @@ def markdown(grid: Grid) -> str:
         <BLANKLINE>
         inference
     """
+    grid = inert(grid)
     lines = ["| " + " | ".join(escape(title) for title in grid.titles) + " |"]
     lines.append("| " + " | ".join(":--" if place in grid.left else "--:" for place in range(len(grid.titles))) + " |")
     lines += ["| " + " | ".join(escape(text) for text in row) + " |" for row in grid.rows]
@@ -99,6 +101,7 @@ def markdown(grid: Grid) -> str:
 
 def rst(grid: Grid) -> str:
     """Write a grid as a `list-table` of reStructuredText, with a line block under it."""
+    grid = inert(grid)
     lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in (grid.titles, *grid.rows):
         lines += [f"   {' ' if place else '*'} - {escape_rst(text)}" for place, text in enumerate(row)]
@@ -112,6 +115,6 @@ def escape_rst(value: str) -> str:
         >>> escape_rst("conv1_1: a*b|c`")
         'conv1\\_1: a\\*b\\|c\\`'
     """
-    plain = re.sub(r"([\\`*_|])", r"\\\1", " ".join(str(value).split()))
+    plain = re.sub(r"([\\`*_|])", r"\\\1", inert(" ".join(str(value).split())))
     begins_a_list = re.match(r"[^\w\\\s]|\w{1,6}[.)](\s|$)", plain)
     return f"\\{plain}" if begins_a_list else plain

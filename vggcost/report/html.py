@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from vggcost.inert import inert
 from vggcost.records import CostTable
 from vggcost.report.script import bundle
 from vggcost.report.templates import environment, text
@@ -53,5 +54,5 @@ def html(table: CostTable, depth: int | None = None, beside: Beside | None = Non
     from vggcost.report.model_page import Beside, model_page
     from vggcost.report.scaling import SAVED, STOPPED
 
-    values = model_page(table, depth, beside or Beside(STOPPED if stopped else SAVED))
+    values = model_page(inert(table), depth, inert(beside) or Beside(STOPPED if stopped else SAVED))
     return page("report.html.j2", modules=("theme", "report"), **values)

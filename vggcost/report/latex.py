@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from vggcost.inert import inert
 from vggcost.records import CostTable
 from vggcost.report.document import context
 from vggcost.report.templates import environment
@@ -79,7 +80,7 @@ def aligned(cells: Sequence[str], after: str = "") -> str:
 
 def latex(table: CostTable, depth: int | None = None) -> str:
     """Write the layer table."""
-    values = context(table, depth)
+    values = context(inert(table), depth)
     rows = [(row["name"], row["kind"], *row["cells"]) for row in values["rows"]]
     entries = [[entry(cell) for cell in row[3:]] for row in (*rows, ("", "", *values["total_cells"]))]
     columns = [aligned(column) for column in zip(*entries, strict=True)]

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vggcost.errors import OptionError
+from vggcost.inert import as_json, csv_lines, inert
 from vggcost.report.grid import Grid, markdown
-from vggcost.report.plain import safe
 from vggcost.report.scatter import Point, pareto, scatter, span
 from vggcost.report.script import json_text, safe_number
 from vggcost.units import did_you_mean, exact, human_bytes, human_count
@@ -183,14 +180,12 @@ def _table(found: Many) -> str:
 
 
 def _csv(found: Many) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["model", *_APART, *found.columns, "front"])
     front = set(found.front)
-    for at, row in enumerate(found.rows):
-        figures = ["" if row[name] is None else row[name] for name in found.columns]
-        writer.writerow([safe(row["model"]), *(safe(str(row[name])) for name in _APART), *figures, int(at in front)])
-    return out.getvalue()
+    rows = [
+        [row["model"], *(str(row[name]) for name in _APART), *(row[name] for name in found.columns), int(at in front)]
+        for at, row in enumerate(found.rows)
+    ]
+    return csv_lines([["model", *_APART, *found.columns, "front"], *rows])
 
 
 def _json(found: Many) -> str:
@@ -200,7 +195,7 @@ def _json(found: Many) -> str:
         for at, row in enumerate(found.rows)
     ]
     data = {"schema": 1, "x": found.x, "y": found.y, "rows": rows, "failed": dict(found.failed)}
-    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return as_json(data)
 
 
 def _html(found: Many) -> str:
@@ -254,4 +249,4 @@ MANY_FORMATS = tuple(_RENDERERS)
 
 def render_many(found: Many, format: str) -> str:
     """Write the rows of a sweep in one of `MANY_FORMATS`."""
-    return _RENDERERS[format](found)
+    return _RENDERERS[format](found if format == "json" else inert(found))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from vggcost.inert import inert
 from vggcost.records import CostTable
 from vggcost.report.bars import bars
 from vggcost.report.document import context
 from vggcost.report.templates import environment
 
-__all__ = ["Chart", "charts", "escape", "markdown"]
+__all__ = ["Chart", "charts", "code", "escape", "markdown"]
 
 # An image has no page whose colours it could take.
 _DARK = "<style>@media (prefers-color-scheme: dark) { .ink { fill: #ccc } .axis { stroke: #777 } }</style>"
@@ -29,7 +31,7 @@ class Chart:
     @property
     def link(self) -> str:
         """The file as an address relative to the document."""
-        return quote(self.file)
+        return quote(os.fsencode(self.file))
 
 
 def charts(table: CostTable, stem: str, depth: int | None = None) -> tuple[Chart, ...]:
@@ -40,6 +42,7 @@ def charts(table: CostTable, stem: str, depth: int | None = None) -> tuple[Chart
         stem: what the files' names begin with, such as `report` for `report-bars.svg`.
         depth: fold layers nested deeper than this.
     """
+    table = inert(table)
     drawn = bars(table, depth).replace("</title>", f"</title>\n{_DARK}", 1)
     text = f"Parameters, MACs and activation bytes of each layer of {table.run.title}"
     return (Chart(text, f"{stem}-bars.svg", f"{drawn}\n"),)
@@ -52,11 +55,24 @@ def escape(value: str) -> str:
         >>> escape("a|b_<c>")
         'a\\|b\\_&lt;c&gt;'
     """
-    plain = str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_{}\[\]|#~$])", r"\\\1", plain).replace("\n", " ").replace("\r", " ")
+    plain = inert(str(value)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = re.sub(r"([\\`*_{}\[\]|#~$])", r"\\\1", plain)
+    return re.sub(r"^(\s*\d*)([-+=.)]+)(?=\s|$)", r"\1\\\2", plain)  # nor does it begin a list or underline a title
+
+
+def code(value: str) -> str:
+    """Show a command as code, or as text where it has signs that code could not hold, or that look like HTML.
+
+    Example:
+        >>> code("vggcost lock a"), code("vggcost lock '<b>'")
+        ('`vggcost lock a`', "vggcost lock '&lt;b&gt;'")
+    """
+    return escape(value) if set("`<>&") & set(value) else f"`{inert(value)}`"
 
 
 def markdown(table: CostTable, depth: int | None = None, charts: Sequence[Chart] = ()) -> str:
     """Write the report as Markdown, with links to charts that lie beside it."""
-    page = environment(escape).get_template("report.md.j2")
-    return page.render(**context(table, depth), charts=charts)
+    env = environment(escape)
+    env.filters["code"] = code
+    page = env.get_template("report.md.j2")
+    return page.render(**context(inert(table), depth), charts=charts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +10,7 @@ from markupsafe import Markup
 
 from vggcost.cost.allocator import ASSUMPTIONS, context_text
 from vggcost.cost.step import MemoryReport
+from vggcost.inert import as_json, inert
 from vggcost.report.markdown import escape
 from vggcost.report.timeline import timeline_svg
 from vggcost.units import exact, human_bytes, human_count, percent, shape
@@ -178,7 +178,7 @@ def _json(found: MemoryReport) -> str:
         "needed_bytes": found.needed_bytes,
         "allocator": {**asdict(found.allocator), "assumptions": ASSUMPTIONS},
     }
-    return json.dumps(data, sort_keys=True, ensure_ascii=False) + "\n"
+    return as_json(data, indent=None)
 
 
 def _html(found: MemoryReport) -> str:
@@ -217,4 +217,4 @@ MEMORY_FORMATS = tuple(_RENDERERS)
 
 def render_memory(found: MemoryReport, format: str) -> str:
     """Write a memory report in one of `MEMORY_FORMATS`."""
-    return _RENDERERS[format](found)
+    return _RENDERERS[format](found if format == "json" else inert(found))

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-
+from vggcost.inert import csv_lines, json_line
 from vggcost.records import CostTable
 from vggcost.report.view import fold, layer_name
 from vggcost.saved import to_data
 
-__all__ = ["csv_text", "json_lines", "json_text", "safe"]
+__all__ = ["csv_text", "json_lines", "json_text"]
 
 _FIELDS = (
     "kind call output_shape params weights biases trainable param_bytes macs flops backward_macs backward_flops "
     "activations activation_bytes conv_activations saved_bytes receptive_field jump working"
 ).split()
-
-_LINE_ENDS = {ord(c): f"\\u{ord(c):04x}" for c in "\x85\u2028\u2029"}  # which JSON leaves as they are
 
 
 def json_text(table: CostTable, depth: int | None = None) -> str:
@@ -35,24 +30,11 @@ def json_lines(table: CostTable, depth: int | None = None) -> str:
     for layer in fold(table, depth):
         fields = {name: getattr(layer, name) for name in _FIELDS}
         lines.append({"record": "layer", "path": layer.path or layer_name(layer), **fields})
-    text = "\n".join(json.dumps(line, ensure_ascii=False).translate(_LINE_ENDS) for line in lines)
-    return f"{text}\n"
+    return "".join(f"{json_line(line)}\n" for line in lines)
 
 
 def csv_text(table: CostTable, depth: int | None = None) -> str:
     """Write one line a layer. A cell that a spreadsheet would run as a formula gets a leading apostrophe."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["path", *_FIELDS])
-    for layer in fold(table, depth):
-        writer.writerow([safe(layer.path or layer_name(layer)), *(safe(getattr(layer, name)) for name in _FIELDS)])
-    return out.getvalue()
-
-
-def safe(value: object) -> object:
-    """Make a CSV cell that no spreadsheet runs as a formula."""
-    if isinstance(value, tuple):
-        return "x".join(str(item) for item in value)
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return "'" + value
-    return value
+    layers = fold(table, depth)
+    rows = [[layer.path or layer_name(layer), *(getattr(layer, name) for name in _FIELDS)] for layer in layers]
+    return csv_lines([["path", *_FIELDS], *rows])

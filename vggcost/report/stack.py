@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from vggcost.cost.stack import Side, StackComparison, break_even, output_size, side_of, stack_form, symbolic
+from vggcost.inert import as_json
 from vggcost.report.curves import curves
 from vggcost.report.grid import Grid
 from vggcost.report.html import page
@@ -125,7 +125,7 @@ def _json(found: StackComparison) -> str:
             "break_even_out_over_in": None if found.break_even is None else str(break_even(form.kernel)),
         },
     }
-    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return as_json(data)
 
 
 def on_paper(kernel: int = 7, channels: int = 512, size: int = 14) -> StackComparison:

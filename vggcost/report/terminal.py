@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from rich.control import strip_control_codes
-
+from vggcost.inert import inert
 from vggcost.records import CostTable
 from vggcost.report.aligned import aligned
 from vggcost.report.document import context
@@ -17,7 +16,7 @@ _LEFT = ("layer", "kind", "output")
 
 def terminal(table: CostTable, depth: int | None = None) -> str:
     """Write the report as plain text, as wide as its figures need; only names are shortened for a narrow terminal."""
-    values = context(table, depth)
+    values = context(inert(table), depth)
     titles = ("layer", "kind", *values["columns"])
     rows = [(row["name"], row["kind"], *row["cells"]) for row in values["rows"]]
     totals = ("total", "", *values["total_cells"])
@@ -33,4 +32,4 @@ def terminal(table: CostTable, depth: int | None = None) -> str:
         *(f"  {status}: {ops}" for status, ops in values["coverage"]),
         f"input {values['inputs']}, {table.run.mode}; {values['versions']}",
     ]
-    return "\n".join(line.rstrip() for line in strip_control_codes("\n".join(lines)).splitlines()) + "\n"
+    return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines()) + "\n"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 
 from vggcost.cost.verify import Check, Gap, Verification
+from vggcost.inert import as_json, inert
 from vggcost.report.markdown import escape
 from vggcost.units import exact, shape
 
@@ -102,7 +102,7 @@ def _json(found: Verification) -> str:
     run = {**asdict(found.run), "versions": dict(found.run.versions)}
     checks = [{**asdict(check), "gap": check.gap} for check in found.checks]
     data = {"schema": 1, "run": run, "checks": checks, "unexplained": len(found.unexplained)}
-    return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return as_json(data)
 
 
 _RENDERERS: dict[str, Callable[[Verification], str]] = {"table": _table, "markdown": _markdown, "json": _json}
@@ -111,4 +111,4 @@ VERIFY_FORMATS = tuple(_RENDERERS)
 
 def render_verify(found: Verification, format: str) -> str:
     """Write a verification in one of `VERIFY_FORMATS`."""
-    return _RENDERERS[format](found)
+    return _RENDERERS[format](found if format == "json" else inert(found))

@@ -236,7 +236,7 @@ def totals_lines(table: CostTable) -> list[tuple[str, str, str, str]]:
 def published_facts(table: CostTable) -> tuple[Fact, ...]:
     """Return what was published of a net of the zoo, where it is built and run as it was published."""
     variant = find(table.run.model) if table.run.source == "zoo" else None
-    if variant is None or " -k " in table.run.command:
+    if variant is None or not table.run.inputs or " -k " in table.run.command:
         return ()
     return facts_of(variant.name) if set(table.run.inputs[0].shape[2:]) == {variant.image_size} else ()
 

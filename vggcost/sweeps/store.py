@@ -13,13 +13,14 @@ from typing import Any, BinaryIO
 
 from vggcost.errors import FileError, TableError
 from vggcost.files import replace_file
+from vggcost.inert import csv_lines, csv_text_of, json_line
 from vggcost.sweeps.rows import COLUMNS, Row, key_of
 
 __all__ = ["FORMS", "Store", "read_rows"]
 
 
 def _json_line(row: Row) -> str:
-    return json.dumps({name: row[name] for name in COLUMNS}, ensure_ascii=False, separators=(",", ":"))
+    return json_line({name: row[name] for name in COLUMNS}, separators=(",", ":"))
 
 
 def _json_rows(text: str) -> Iterator[Row]:
@@ -28,9 +29,7 @@ def _json_rows(text: str) -> Iterator[Row]:
 
 
 def _csv_line(row: Row) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(["" if row[name] is None else row[name] for name in COLUMNS])
-    return out.getvalue()
+    return csv_lines([[row[name] for name in COLUMNS]]).removesuffix("\n")
 
 
 def _csv_rows(text: str) -> Iterator[Row]:
@@ -44,7 +43,7 @@ def _csv_rows(text: str) -> Iterator[Row]:
 def _plain(text: str | None, kind: type) -> Any:
     if text is None:
         raise ValueError("too few columns")
-    return text if kind is str else kind(text) if text else None
+    return csv_text_of(text) if kind is str else kind(text) if text else None
 
 
 def _checked(row: Any) -> Row:
