@@ -6,7 +6,7 @@ import io
 import shutil
 from collections.abc import Callable
 
-from vggcost.inert import as_json, csv_lines, inert
+from vggcost.inert import as_json, csv_lines, inert, inert_lines
 from vggcost.report.comparison import COLUMNS, Comparison, Row, Value
 from vggcost.report.grid import Grid, markdown
 
@@ -68,13 +68,13 @@ def _table(comparison: Comparison) -> str:
     for number, title in enumerate(headers(comparison)):
         table.add_column(title, justify="right" if number else "left")
     for row in comparison.rows:
-        table.add_row(Text(row.title), *(cell(row, name) for name in comparison.columns))
+        table.add_row(Text(row.title), *(Text(cell(row, name)) for name in comparison.columns))
     out = io.StringIO()
     width = max(shutil.get_terminal_size((160, 24)).columns, 100)
     console = Console(file=out, width=width, no_color=True, highlight=False, emoji=False)
     console.print(table)
     text = "\n".join(line.rstrip() for line in out.getvalue().splitlines() if line.strip())
-    return "\n".join([text, "", *_lines(comparison)]) + "\n"
+    return inert_lines("\n".join([text, "", *_lines(comparison)]) + "\n")  # a title may be folded anywhere
 
 
 def comparison_grid(comparison: Comparison) -> Grid:
