@@ -17,7 +17,7 @@ from vggcost.cost import cost_table
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load import GivenLoss, Loaded, batch_of, filled, folded, load, loss_of, named, to_arguments, with_batch
 from vggcost.load.nested import apart
-from vggcost.records import Arguments, Convention, CostTable, GivenRecord, RunInfo, Trace
+from vggcost.records import PARAMETERS, Arguments, Convention, CostTable, GivenRecord, RunInfo, Trace
 from vggcost.units import described, exact, joined
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ __all__ = [
     "traced",
     "uncollected",
 ]
+
+NONE = "none"
+"""In the place of inputs: the model is not run, and its parameters alone are listed."""
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 """What a model's floating-point tensors may become."""
@@ -74,7 +77,8 @@ def analyze(
         inputs: a string as for `-i` (`3x224x224`, the batch left out) or several of them, the `Path` of a JSON file
             as for `--input-json`, a tensor `(N, …)`, a tuple of positional arguments, or a dict of keyword
             arguments, with tensors and plain values nested in tuples, lists and dicts; None: what the model
-            is made for, where that is known.
+            is made for, where that is known; `none`: no run, and the parameters alone. A model that cannot be
+            called, such as a `ModuleList`, is never run.
         batch: N, for inputs given as text or not at all.
         mode: `inference`, or `training` for forward, loss and backward.
         convention: what counts as a FLOP: `torch`, `full`, `fvcore`, `timm`, `convnet-burden`, or one of the
@@ -192,6 +196,9 @@ def traced(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) ->
     if fallback not in ("", "cpu"):
         raise OptionError(f"unknown fallback {fallback!r}; the only one is cpu")
     words, criterion = said.words(), loss_of(said.loss)
+    loaded = loaded if loaded is not None else loaded_model(model, said.options)
+    if (why := _not_run(loaded.model, inputs)) and mode != "training":
+        return Traced(_listed(model, inputs, said, loaded, why), rule)
     loaded, run, arguments = prepared(
         model, inputs, said.batch, mode, words, said.options, fuse=said.fuse, loaded=loaded
     )
@@ -239,10 +246,9 @@ def prepared(
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise InputError(f"the batch must be a whole number of 1 or more, not {batch!r}")
     loaded = loaded if loaded is not None else loaded_model(model, options, real)
-    note = loaded.note
-    if fuse:
-        loaded, count = folded(loaded, isinstance(model, str), real)
-        note = joined(note, f"fused before counting: {exact(count)} modules" if count else "nothing in it to fuse")
+    loaded, note = _fused(loaded, isinstance(model, str), real) if fuse else (loaded, loaded.note)
+    if why := _not_run(loaded.model, inputs):
+        raise InputError(f"this needs a run, and {why}{'' if inputs is None else _GIVE}")
     if inputs is None:
         arguments = _arguments(_default(loaded), batch, loaded.model)
         if mode == "training" and loaded.targets is not None:
@@ -264,6 +270,35 @@ def prepared(
     return loaded, run, arguments
 
 
+def _fused(loaded: Loaded, ours: bool, real: bool = False) -> tuple[Loaded, str]:
+    """Fold a model's layers as it does itself, and say how many."""
+    loaded, count = folded(loaded, ours, real)
+    said = f"fused before counting: {exact(count)} modules" if count else "nothing in it to fuse"
+    return loaded, joined(loaded.note, said)
+
+
+def _not_run(model: nn.Module, inputs: Any) -> str:
+    """Say why a model is not run: no input is asked for, or it is none that can be called."""
+    from vggcost.trace import runs
+
+    if isinstance(inputs, (str, tuple, list)) and inputs in (NONE, (NONE,), [NONE]):
+        return "no input was given"
+    return "" if inputs is not None or runs(model) else f"{type(model).__name__} has no forward that could be called"
+
+
+def _listed(model: Any, inputs: Any, said: Said, loaded: Loaded, why: str) -> Trace:
+    """List the parameters of a model that is not run."""
+    from vggcost.trace import list_parameters
+
+    loaded, note = _fused(loaded, isinstance(model, str)) if said.fuse else (loaded, loaded.note)
+    run = RunInfo(
+        loaded.name, loaded.title, loaded.aliases, loaded.source, _command(model, inputs, said.words()), (), 1,
+        PARAMETERS, note=joined(note, f"{why}: parameters only{'' if inputs is None else _GIVE}"),
+    )  # fmt: skip
+    return list_parameters(loaded.model, run, said.dtype)
+
+
+_GIVE = "; give what goes in with -i"
 _REAL = "run on real CPU tensors, since on meta"
 
 
@@ -320,7 +355,9 @@ def _arguments(default: Any, batch: int, model: nn.Module) -> Arguments:
             if needed
             else ""
         )
-        raise InputError(f"this model does not say what input it takes{asked or '; give one, such as -i 3x224x224'}")
+        raise InputError(
+            f"this model does not say what input it takes{asked or '; give one, such as -i 3x224x224'}; -i none lists its parameters alone"
+        )
     if callable(default):
         return named(default(batch))
     return to_arguments(default, batch) if isinstance(default, str) else with_batch(named(default), batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vggcost.cost.stack import Experiment, Side, StackComparison, side_of, stack_form
 from vggcost.errors import OptionError, VggcostError
+from vggcost.records import told
 from vggcost.zoo.facts import AGAINST_B, AT_256, facts_of, title_of
 
 __all__ = ["compare_stack"]
@@ -72,7 +73,7 @@ def _experiments() -> tuple[Experiment, ...]:
             fact for fact in facts_of(model) if fact.quantity == "top-1 error" and fact.protocol in (AT_256, AGAINST_B)
         ]
         error = f"{errors[0].value} {errors[0].unit}" if errors else ""
-        found.append(Experiment(model, title_of(model), convs, table.totals.macs, error, note))
+        found.append(Experiment(model, title_of(model), convs, told(table.totals.macs), error, note))
     return tuple(found)
 
 
@@ -99,8 +100,8 @@ def _traced(k: int, layers: int, channels: int, inputs: int, size: int, bias: bo
     return Side(
         weights=table.totals.weights,
         params=table.totals.params,
-        macs=table.totals.macs,
-        activations=table.totals.conv_activations,
+        macs=told(table.totals.macs),
+        activations=told(table.totals.conv_activations),
         saved_bytes=saved,
         receptive_field=field,
         nonlinearities=sum(row.kind == "ReLU" for row in table.layers),

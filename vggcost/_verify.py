@@ -9,7 +9,7 @@ from vggcost._analyze import Inputs, prepared
 from vggcost.cost import convention, cost_table
 from vggcost.cost.verify import Check, Verification, check_counter, check_params, check_published
 from vggcost.load.nested import apart
-from vggcost.records import CostTable, Published
+from vggcost.records import CostTable, Published, told
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,8 +19,8 @@ __all__ = ["verify"]
 # published quantity: what ours is, and whether it holds only for the input that the model is made for
 _QUANTITIES: dict[str, tuple[Callable[[CostTable], int], bool]] = {
     "params": (lambda table: table.totals.params, False),
-    "MACs": (lambda table: table.totals.macs, True),
-    "weight layers": (lambda table: table.weight_layers, False),
+    "MACs": (lambda table: told(table.totals.macs), True),
+    "weight layers": (lambda table: told(table.weight_layers), False),
 }
 
 

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vggcost.arguments import MOST_NUMBERS, Arguments, GivenRecord, InputRecord, Shape, rebuilt
+from vggcost.errors import InputError
 from vggcost.observed import FORWARD, FunctionRecord, ModuleRecord, OpRecord, ParamRecord, StorageRecord
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ __all__ = [
     "CHECK",
     "FORWARD",
     "MOST_NUMBERS",
+    "NOT_RUN",
+    "OF_RUN",
     "OF_TRAINING",
+    "PARAMETERS",
     "SCHEMA",
     "Arguments",
     "Assumption",
@@ -46,6 +50,7 @@ __all__ = [
     "Trace",
     "absent",
     "rebuilt",
+    "told",
 ]
 
 SCHEMA = 1
@@ -219,13 +224,13 @@ class LayerCost(NamedTuple):
     biases: int
     trainable: int
     param_bytes: int
-    macs: int
-    flops: int
+    macs: int | None
+    flops: int | None
     backward_macs: int | None
     backward_flops: int | None
-    activations: int
-    activation_bytes: int
-    conv_activations: int
+    activations: int | None
+    activation_bytes: int | None
+    conv_activations: int | None
     saved_bytes: int | None
     receptive_field: Extent
     jump: Extent
@@ -239,6 +244,12 @@ SUMMED = (
 ).split()
 
 
+PARAMETERS = "parameters"
+"""The mode of a table that was made without a run, since no input was given."""
+
+OF_RUN = ("macs", "flops", "activations", "activation_bytes", "conv_activations")
+"""What only a run tells; None, and not 0, where there was none."""
+
 OF_TRAINING = ("backward_macs", "backward_flops", "saved_bytes")
 """What only a training step tells; None, and not 0, where none was traced."""
 
@@ -250,7 +261,27 @@ def absent(mode: str) -> tuple[str, ...]:
         >>> absent("training")
         ()
     """
+    if mode == PARAMETERS:
+        return (*OF_RUN, *OF_TRAINING)
     return () if mode == "training" else OF_TRAINING
+
+
+def told(value: int | None) -> int:
+    """Return a figure that only a run tells.
+
+    Raises:
+        InputError: there was none.
+
+    Example:
+        >>> told(3)
+        3
+    """
+    if value is None:
+        raise InputError(NOT_RUN)
+    return value
+
+
+NOT_RUN = "the model was not run, so that only its parameters are known; give what goes in with -i"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,19 +293,19 @@ class Totals:
     biases: int
     trainable: int
     param_bytes: int
-    macs: int
-    flops: int
+    macs: int | None
+    flops: int | None
     backward_macs: int | None
     backward_flops: int | None
-    activations: int
-    activation_bytes: int
-    conv_activations: int
+    activations: int | None
+    activation_bytes: int | None
+    conv_activations: int | None
     saved_bytes: int | None
 
     @property
     def step_flops(self) -> int | None:
         """FLOPs of the forward and the backward pass; None where no training step was traced."""
-        return None if self.backward_flops is None else self.flops + self.backward_flops
+        return None if self.backward_flops is None else told(self.flops) + self.backward_flops
 
     @classmethod
     def of(cls, layers: Sequence[LayerCost], mode: str) -> Totals:
@@ -324,7 +355,7 @@ class CostTable:
     totals: Totals
     memory: tuple[MemoryLine, ...]
     coverage: Coverage
-    weight_layers: int
+    weight_layers: int | None
     schema: int = field(default=SCHEMA)
 
     def to_json(self) -> str:

@@ -121,7 +121,7 @@ def _read(data: Mapping[str, Any]) -> CostTable:
         totals=Totals(**_figures(data["totals"], unknown)),  # type: ignore[arg-type]
         memory=tuple(MemoryLine(**line) for line in data["memory"]),
         coverage=Coverage(**coverage, assumed=assumed),
-        weight_layers=_int(data["weight_layers"]),
+        weight_layers=None if data["weight_layers"] is None else _int(data["weight_layers"]),
         schema=_int(data["schema"]),
     )
 
@@ -131,7 +131,7 @@ def _figures(data: Mapping[str, Any], unknown: Collection[str]) -> dict[str, int
     found: dict[str, int | None] = {name: _int(value) for name, value in data.items() if name not in unknown}
     wrong = [name for name in unknown if data.get(name)]
     if wrong:
-        raise ValueError(f"{wrong[0]} of a run in inference")
+        raise ValueError(f"{wrong[0]} of a run that does not tell it")
     return found | dict.fromkeys(unknown)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 
 from vggcost.cost.families import is_convolution, is_fully_connected
-from vggcost.records import CostTable, LayerCost
+from vggcost.records import CostTable, LayerCost, told
 
 __all__ = ["Definition", "definitions"]
 
@@ -42,9 +42,9 @@ _LAYERS = (
 )
 _OUTPUTS = (
     _Choice("convolutions", is_convolution, 0),
-    _Choice("convolutions and fully connected layers", lambda layer: layer.macs > 0, 1),
+    _Choice("convolutions and fully connected layers", lambda layer: told(layer.macs) > 0, 1),
     _Choice("convolutions and pools", lambda layer: is_convolution(layer) or "Pool" in layer.kind, 2),
-    _Choice("convolutions, pools and fully connected layers", lambda x: x.macs > 0 or "Pool" in x.kind, 2),
+    _Choice("convolutions, pools and fully connected layers", lambda x: told(x.macs) > 0 or "Pool" in x.kind, 2),
     _Choice("all layers, ReLU, dropout and softmax as tensors of their own", lambda layer: True, 2),
 )
 
@@ -60,7 +60,7 @@ def definitions(tables: dict[str, CostTable], step: CostTable) -> Iterator[Defin
     yield from _work(plain, step)
     for name, table in tables.items():
         if name != "torch":
-            yield Definition(f"FLOPs, convention {name}", table.totals.flops, "flops", 3)
+            yield Definition(f"FLOPs, convention {name}", told(table.totals.flops), "flops", 3)
             yield from _extras(name, table)
     yield from _sizes(plain)
     yield from _activations(plain, tables["convnet-burden"])
@@ -71,8 +71,8 @@ def definitions(tables: dict[str, CostTable], step: CostTable) -> Iterator[Defin
 
 def _work(plain: CostTable, step: CostTable) -> Iterator[Definition]:
     passes: tuple[tuple[str, CostTable, Callable[[LayerCost], int], int], ...] = (
-        ("forward", plain, lambda x: x.macs, 0),
-        ("forward and backward", step, lambda x: x.macs + (x.backward_macs or 0), 1),
+        ("forward", plain, lambda x: told(x.macs), 0),
+        ("forward and backward", step, lambda x: told(x.macs) + (x.backward_macs or 0), 1),
         ("backward", step, lambda x: x.backward_macs or 0, 2),
     )
     for which, table, of, away in passes:
@@ -83,9 +83,12 @@ def _work(plain: CostTable, step: CostTable) -> Iterator[Definition]:
             yield Definition(f"FLOPs{where}, {which}, 2 per MAC", 2 * macs, "flops", away + layers.cost)
         if which == "forward":
             for per, word in ((1, "MACs"), (2, "FLOPs")):
-                biases = sum(x.activations for x in table.layers if x.biases and x.macs)
+                biases = sum(told(x.activations) for x in table.layers if x.biases and x.macs)
                 yield Definition(
-                    f"{word}, forward, and an addition for each bias", per * table.totals.macs + biases, "flops", 2
+                    f"{word}, forward, and an addition for each bias",
+                    per * told(table.totals.macs) + biases,
+                    "flops",
+                    2,
                 )
 
 
@@ -97,7 +100,7 @@ def _extras(name: str, table: CostTable) -> Iterator[Definition]:
         ("the fully connected layers", is_fully_connected),
     )
     for words, left_out in parts:
-        flops = sum(x.flops for x in table.layers if not left_out(x))
+        flops = sum(told(x.flops) for x in table.layers if not left_out(x))
         if flops != table.totals.flops:
             yield Definition(f"FLOPs, convention {name}, without {words}", flops, "flops", 4)
 
@@ -120,9 +123,10 @@ def _sizes(table: CostTable) -> Iterator[Definition]:
 
 def _activations(table: CostTable, burden: CostTable) -> Iterator[Definition]:
     image = sum(prod(record.shape) for record in table.run.inputs)
-    distinct = burden.totals.activation_bytes
+    distinct = told(burden.totals.activation_bytes)
     sets = [
-        (choice.words, sum(x.activations for x in table.layers if choice.chosen(x)), choice.cost) for choice in _OUTPUTS
+        (choice.words, sum(told(x.activations) for x in table.layers if choice.chosen(x)), choice.cost)
+        for choice in _OUTPUTS
     ]
     sets.append(("all layers, each output storage once (ReLU in place), as convnet-burden has it", distinct // 4, 0))
     for words, count, cost in sets:

@@ -15,7 +15,7 @@ from math import prod
 from typing import Any
 
 from vggcost.cost.stack import output_size, stack_form
-from vggcost.records import CostTable, LayerCost
+from vggcost.records import CostTable, LayerCost, told
 from vggcost.units import shape
 from vggcost.zoo import VARIANTS
 from vggcost.zoo.facts import AT_256, facts_of
@@ -91,17 +91,17 @@ _CONVENTIONS = ("torch", "fvcore", "convnet-burden", "full")
 def _flops(context: Context, model: str) -> Iterator[Candidate]:
     """A "FLOPs" figure: what each convention gives, the default first."""
     table = context.table(model)
-    yield Candidate(table.totals.flops)
-    yield Candidate(table.totals.macs, "as MACs: a multiply-accumulate counts once")
+    yield Candidate(told(table.totals.flops))
+    yield Candidate(told(table.totals.macs), "as MACs: a multiply-accumulate counts once")
     for name in _CONVENTIONS[1:]:
-        yield Candidate(context.table(model, name).totals.flops, f"under convention {name}")
-    convs = sum(layer.macs for layer in table.layers if layer.conv_activations)
+        yield Candidate(told(context.table(model, name).totals.flops), f"under convention {name}")
+    convs = sum(told(layer.macs) for layer in table.layers if layer.conv_activations)
     yield Candidate(convs, "as MACs of the convolutions alone")
 
 
 def _products(context: Context, model: str) -> Iterator[Candidate]:
     """Output elements of convolutions and linear layers, which timm calls activations."""
-    yield Candidate(sum(layer.activations for layer in context.table(model).layers if layer.macs))
+    yield Candidate(sum(told(layer.activations) for layer in context.table(model).layers if layer.macs))
 
 
 def _memory(context: Context, model: str, line: str) -> Iterator[Candidate]:
@@ -112,13 +112,13 @@ def _image(context: Context, model: str, what: str) -> Iterator[Candidate]:
     """A note's sum over the input and the outputs of convolutions, pools and linear layers."""
     table = context.table(model)
     kinds = ("Conv2d", "MaxPool2d", "Linear")
-    elements = prod(table.run.inputs[0].shape) + sum(x.activations for x in table.layers if x.kind in kinds)
+    elements = prod(table.run.inputs[0].shape) + sum(told(x.activations) for x in table.layers if x.kind in kinds)
     yield Candidate(elements * (4 if what == "bytes" else 1))
 
 
 def _depth(context: Context, model: str) -> Iterator[Candidate]:
     if model in {variant.name for variant in VARIANTS}:
-        yield Candidate(context.table(model).weight_layers)
+        yield Candidate(told(context.table(model).weight_layers))
     else:
         yield from _fact(context, model, "weight_layers")
 
@@ -222,8 +222,8 @@ def _smaller(context: Context, model: str) -> Iterator[Candidate]:
 
 def _largest(context: Context, model: str, other: str) -> Iterator[Candidate]:
     """The layer that contributes most to the difference in MACs of two nets with the same layer names."""
-    before = {x.path: x.macs for x in context.table(model).layers}
-    change = {x.path: abs(x.macs - before.get(x.path, 0)) for x in context.table(other).layers}
+    before = {x.path: told(x.macs) for x in context.table(model).layers}
+    change = {x.path: abs(told(x.macs) - before.get(x.path, 0)) for x in context.table(other).layers}
     most = max(change.values())
     yield Candidate(" and ".join(path for path, value in change.items() if value == most) + f" ({most:,} MACs)")
 

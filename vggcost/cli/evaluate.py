@@ -38,6 +38,7 @@ def evaluate(model: str, scales: str, aspect: str, format_: str) -> None:
     """
     from vggcost import analyze
     from vggcost.errors import InputError, OptionError
+    from vggcost.records import told
     from vggcost.units import exact, human_bytes, human_count, shape
     from vggcost.zoo import find
 
@@ -54,14 +55,14 @@ def evaluate(model: str, scales: str, aspect: str, format_: str) -> None:
         raise InputError(
             f"each scale must be at least {variant.image_size}, the side the net was built for, and the aspect at least 1"
         )
-    crop = analyze(model)
-    ways = [_crops(model, "one crop", 1, 1, crop.totals.macs), _crops(model, "ten crops", 10, 1, crop.totals.macs)]
-    ways.append(_crops(model, f"50 crops at each of {len(sides)} scales", 50, len(sides), crop.totals.macs))
+    crop = told(analyze(model).totals.macs)
+    ways = [_crops(model, "one crop", 1, 1, crop), _crops(model, "ten crops", 10, 1, crop)]
+    ways.append(_crops(model, f"50 crops at each of {len(sides)} scales", 50, len(sides), crop))
     macs, peak, sizes = 0, 0, []
     for side in sides:
         size = f"3x{side}x{round(side * ratio)}"
         sizes.append(shape((side, round(side * ratio))))
-        macs += analyze(model, size, batch=2, dense=True).totals.macs
+        macs += told(analyze(model, size, batch=2, dense=True).totals.macs)
         peak = max(peak, _peak(model, size, 2, dense=True))
     ways.append(Way(f"dense at {len(sides)} scales", f"image and mirror image at {', '.join(sizes)}", macs, peak))
     if format_ == "json":
@@ -76,7 +77,7 @@ def evaluate(model: str, scales: str, aspect: str, format_: str) -> None:
         return
     say(f"{variant.title}, one image; Q is its smallest side, the longer one {ratio} times that (assumed)")
     for way in ways:
-        times = way.macs / crop.totals.macs
+        times = way.macs / crop
         say(
             f"  {way.name:<28}{human_count(way.macs, 'MACs'):>14}  ×{times:<8.2f}{human_bytes(way.peak_bytes):>11} peak  {way.passes}"
         )

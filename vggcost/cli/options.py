@@ -35,7 +35,7 @@ def inputs_option(function: Command) -> Command:
         metavar="INPUT",
         multiple=True,
         help="An input; may be repeated. By position without the batch: 3x224x224, 128:int64. By name with every "
-        "size: input_ids=1x128:int64. Token ids: tokens:1x128. Values: lengths=[5,3,2], a plain one n=value:3.",
+        "size: input_ids=1x128:int64. Token ids: tokens:1x128. Values: lengths=[5,3,2], a plain one n=value:3. Alone, none: no run, the parameters only.",
     )
     @click.option(
         "--input-json",

@@ -14,7 +14,7 @@ __all__ = ["is_convolution", "is_fully_connected", "is_recurrent"]
 
 def is_convolution(layer: LayerCost) -> bool:
     """Whether a layer runs a convolution."""
-    return layer.conv_activations > 0
+    return bool(layer.conv_activations)
 
 
 def is_recurrent(layer: LayerCost) -> bool:
@@ -24,7 +24,7 @@ def is_recurrent(layer: LayerCost) -> bool:
 
 def is_fully_connected(layer: LayerCost) -> bool:
     """Whether it multiplies by weights, and is neither of these; a weight that it shares may be counted elsewhere."""
-    weighted = layer.macs > 0 and (layer.weights > 0 or _tells(layer, "in_features"))
+    weighted = bool(layer.macs) and (layer.weights > 0 or _tells(layer, "in_features"))
     return weighted and not is_convolution(layer) and not is_recurrent(layer)
 
 

@@ -14,6 +14,8 @@ from vggcost.cost.ops import is_product, status_of
 from vggcost.cost.receptive import fields_of
 from vggcost.records import (
     FORWARD,
+    OF_RUN,
+    PARAMETERS,
     Convention,
     CostTable,
     Coverage,
@@ -26,6 +28,7 @@ from vggcost.records import (
     ParamRecord,
     Totals,
     Trace,
+    told,
 )
 from vggcost.units import exact, product
 
@@ -54,6 +57,9 @@ def cost_table(trace: Trace, convention: Convention, training: Trace | None = No
     """
     made = [op for op in trace.ops if op.phase == "forward" and op.nature != "view"]
     layers, distinct = _layers(trace, made, convention)
+    ran = trace.run.mode != PARAMETERS
+    if not ran:
+        layers = tuple(layer._replace(**dict.fromkeys(OF_RUN)) for layer in layers)  # type: ignore[arg-type]
     totals = Totals.of(layers, trace.run.mode)
     containers = {m.path: m.kind for m in trace.modules if m.children}
     return CostTable(
@@ -62,9 +68,9 @@ def cost_table(trace: Trace, convention: Convention, training: Trace | None = No
         layers=layers,
         containers=tuple(sorted(containers.items())),
         totals=totals,
-        memory=_memory(trace, totals, distinct, trace if trace.run.mode == "training" else training, untrainable),
+        memory=_memory(trace, totals, distinct, trace if trace.run.mode == "training" else training, untrainable) if ran else (),
         coverage=_coverage(trace, convention),
-        weight_layers=_weight_layers(trace, made),
+        weight_layers=_weight_layers(trace, made) if ran else None,
     )  # fmt: skip
 
 
@@ -354,7 +360,7 @@ def _memory(
         MemoryLine("outputs of the convolutions", totals.conv_activations, conv_bytes, "as worked by hand in courses"),
         MemoryLine(
             "the same with their gradients, forward and backward",
-            2 * totals.conv_activations,
+            2 * told(totals.conv_activations),
             2 * conv_bytes,
             "each activation and its gradient",
         ),

@@ -10,7 +10,7 @@ from typing import Any
 
 from vggcost.guard.baseline import Entry, kept
 from vggcost.guard.limits import TRAINING, Limit, limits_of
-from vggcost.records import CostTable, LayerCost
+from vggcost.records import NOT_RUN, OF_RUN, PARAMETERS, CostTable, LayerCost
 from vggcost.report.difference import Change, changed_attributes, difference
 from vggcost.report.view import layer_name
 from vggcost.units import shape
@@ -193,6 +193,8 @@ def _unknown(before: Entry | None, after: Entry, limit: Limit, new: int | None) 
             f"{limit.metric} is of a training step, and {name} is run in inference; "
             f'give it mode = "training", or limit the others by name, as MODEL={limit.metric}:0'
         )
+    if after.table.run.mode == PARAMETERS and limit.metric in OF_RUN:
+        return f"{name}: {NOT_RUN}"
     if new is None:
         return f"a saved table does not tell {limit.metric}; check the model itself"
     rows = (*after.table.layers, *(before.table.layers if before is not None else ()))

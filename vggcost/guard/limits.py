@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from fractions import Fraction
 
 from vggcost.errors import OptionError
+from vggcost.records import PARAMETERS
 from vggcost.units import did_you_mean, exact, human_bytes, human_count
 
 __all__ = ["METRICS", "Limit", "Tolerance", "default_limits", "human", "limits_of", "read_limit", "read_limits"]
@@ -136,6 +137,8 @@ def read_limits(texts: Iterable[str]) -> tuple[Limit, ...]:
 
 def default_limits(mode: str) -> tuple[Limit, ...]:
     """What holds where nothing is said: counts are exact, so none may grow."""
+    if mode == PARAMETERS:
+        return read_limits(["params:0"])
     names = (*_DEFAULT, *TRAINING, "peak_bytes") if mode == "training" else _DEFAULT
     return read_limits(f"{name}:0" for name in names)
 

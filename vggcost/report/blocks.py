@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vggcost.cost.families import is_recurrent
-from vggcost.records import CostTable, LayerCost
+from vggcost.records import CostTable, LayerCost, told
 from vggcost.report.comparison import block_of
 from vggcost.units import human_count
 
@@ -32,7 +32,7 @@ def blocks_of(table: CostTable) -> dict[str, Block]:
             found.setdefault(block, []).append(layer)
     return {
         name: Block(
-            tuple(_entry(layer) for layer in layers), sum(x.params for x in layers), sum(x.macs for x in layers)
+            tuple(_entry(layer) for layer in layers), sum(x.params for x in layers), sum(told(x.macs) for x in layers)
         )
         for name, layers in found.items()
     }

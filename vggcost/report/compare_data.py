@@ -157,5 +157,5 @@ def _side(layer: LayerCost | None) -> list[str]:
     return [layer_name(layer), _shape(layer), *_counts((layer.params, layer.macs))]
 
 
-def _counts(values: Iterable[int]) -> list[str]:
+def _counts(values: Iterable[int | None]) -> list[str]:
     return [exact(value) if value else "" for value in values]

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from vggcost.records import CostTable
+from vggcost.records import CostTable, told
 from vggcost.report.blocks import blocks_of, grid, heading, shares
 from vggcost.report.compare_data import data_of, mode_of, pair_of, pair_rows, titles
 from vggcost.report.compare_text import cell, error, headers
@@ -53,7 +53,7 @@ def compare_html(comparison: Comparison) -> str:
         figures=list(_figures(comparison, names)),
         pair=(names[left], names[right]) if alike else (),
         pair_rows=pair_rows(tables[left], tables[right]) if alike else (),
-        pair_totals=[(exact(t.totals.params), exact(t.totals.macs)) for t in (tables[left], tables[right])],
+        pair_totals=[(exact(t.totals.params), exact(told(t.totals.macs))) for t in (tables[left], tables[right])],
         convention=first.convention,
         run=mode_of(tables),
         command=comparison.command,

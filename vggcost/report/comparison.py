@@ -58,8 +58,12 @@ def label(table: CostTable) -> str:
     return title_of(table.run.model) if table.run.source == "zoo" and find(table.run.model) else table.run.title
 
 
-def _params(chosen: Callable[[LayerCost], bool]) -> Callable[[CostTable], int]:
-    return lambda table: sum(layer.params for layer in table.layers if chosen(layer))
+def _params(chosen: Callable[[LayerCost], bool]) -> Callable[[CostTable], int | None]:
+    def params(table: CostTable) -> int | None:
+        known = table.totals.macs is not None  # a run tells which they are
+        return sum(layer.params for layer in table.layers if chosen(layer)) if known else None
+
+    return params
 
 
 def _field(table: CostTable) -> Value:
@@ -169,8 +173,8 @@ def _differences(tables: Sequence[CostTable]) -> list[str]:
     """What keeps figures from being compared, in words."""
     notes = []
     for what, value in (
-        ("inputs", lambda t: ", ".join(shape(i.shape) for i in t.run.inputs)),
-        ("dtypes", lambda t: ", ".join(i.dtype for i in t.run.inputs)),
+        ("inputs", lambda t: ", ".join(shape(i.shape) for i in t.run.inputs) or "none"),
+        ("dtypes", lambda t: ", ".join(i.dtype for i in t.run.inputs) or "none"),
         ("modes", lambda t: t.run.mode),
         ("conventions", lambda t: t.convention.name),
     ):

@@ -182,12 +182,17 @@ def _listed(parts: list[str]) -> str:
 
 
 def _inputs(found: Difference) -> list[str]:
-    a, b = ([shape(i.shape) for i in table.run.inputs] for table in (found.before, found.after))
+    a, b = ([shape(i.shape) for i in table.run.inputs] or ["none"] for table in (found.before, found.after))
     return [] if a == b else [f"inputs differ: {', '.join(a)} and {', '.join(b)}"]
 
 
+def _told(found: Difference) -> list[str]:
+    """The metrics that both tables tell; that of one that was not run tells parameters."""
+    return [m for m in _SHOWN if None not in (getattr(t.totals, m) for t in (found.before, found.after))]
+
+
 def _table(found: Difference) -> str:
-    first, *rest = _SHOWN
+    first, *rest = _told(found)
     differs = what_differs(found)
     lines = [sentence(found, first) + (f"; {differs}" if differs else "")]
     lines += [sentence(found, metric) for metric in rest]
@@ -195,18 +200,18 @@ def _table(found: Difference) -> str:
 
 
 def _markdown(found: Difference) -> str:
-    differs = what_differs(found)
+    differs, told = what_differs(found), _told(found)
     lines = [f"**{escape(found.title)}**", ""]
-    lines += [f"| layer | {' | '.join(METRICS[m] for m in _SHOWN)} | what differs |", "|:--|--:|--:|--:|:--|"]
+    lines += [f"| layer | {' | '.join(METRICS[m] for m in told)} | what differs |", f"|:--|{'--:|' * len(told)}:--|"]
     for change in found.changes:
-        values = [change.change(metric) for metric in _SHOWN]
+        values = [change.change(metric) for metric in told]
         side = "added" if change.before is None else "removed" if change.after is None else ""
         if any(values) or change.attributes or side:
             cells = [signed(value) if value else "" for value in values]
             lines.append(
                 f"| {escape(change.path)} | {' | '.join(cells)} | {escape(', '.join(change.attributes) or side)} |"
             )
-    totals = [signed(getattr(found.after.totals, m) - getattr(found.before.totals, m)) for m in _SHOWN]
+    totals = [signed(getattr(found.after.totals, m) - getattr(found.before.totals, m)) for m in told]
     lines += [f"| **total** | {' | '.join(totals)} | |", ""]
     return "\n".join([*lines, escape(differs), *map(escape, _inputs(found))]).rstrip() + "\n"
 

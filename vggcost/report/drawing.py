@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from vggcost.errors import OptionError
 from vggcost.inert import inert
-from vggcost.records import CostTable
+from vggcost.records import CostTable, told
 from vggcost.report.volumes import Volume, cost_of, source_of, volumes
 from vggcost.units import did_you_mean, exact, human_bytes, human_count, percent, shape
 
@@ -108,6 +108,7 @@ def _canvas(table: CostTable, cost: str) -> _Canvas:
     known = [name for name in COSTS if name != "saved_bytes" or table.run.mode == "training"]
     if cost not in known:
         raise OptionError(f"unknown cost {cost!r}{did_you_mean(cost, known)}; choose one of: {', '.join(known)}")
+    told(table.totals.macs)
     found = volumes(table)
     heading, human, shades = COSTS[cost]
     values = [cost_of(table, volume, cost) for volume in found]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from vggcost.inert import inert
-from vggcost.records import CostTable
+from vggcost.records import PARAMETERS, CostTable
+from vggcost.report.document import context
 from vggcost.report.script import bundle
 from vggcost.report.templates import environment, text
 
@@ -51,6 +52,8 @@ def html(table: CostTable, depth: int | None = None, beside: Beside | None = Non
         beside: what else is known of the model; None: nothing.
         stopped: whether the run stopped before its end, so that nothing else is known.
     """
+    if table.run.mode == PARAMETERS:
+        return page("parameters.html.j2", **context(table, depth))
     from vggcost.report.model_page import Beside, model_page
     from vggcost.report.scaling import SAVED, STOPPED
 

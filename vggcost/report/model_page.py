@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from vggcost.claims import Finding
 from vggcost.cost.step import MemoryReport
-from vggcost.records import CostTable, LayerCost, absent
+from vggcost.records import CostTable, LayerCost, absent, told
 from vggcost.report.bars import bars
 from vggcost.report.document import context
 from vggcost.report.drawing import COSTS, drawing
@@ -110,7 +110,7 @@ def model_page(table: CostTable, depth: int | None, beside: Beside) -> dict[str,
         "drawing": Markup(drawing(table)),
         "joins": any(volume.joins for volume in volumes(table)),
         "costs": [(name, COSTS[name][0]) for name in COSTS if name in _figures(table)],
-        "shown_total": human_count(table.totals.macs),
+        "shown_total": human_count(told(table.totals.macs)),
         "bars": Markup(bars(table, depth)),
         "headline": marked(headline_parts(table)),
         "what": what_goes_in(table),
@@ -163,7 +163,7 @@ def _totals(table: CostTable) -> Iterator[tuple[str, str | Figure, str | Figure,
             yield title, Figure(name, "exact", value), Figure(name, form, value), meaning
         elif name == "macs_per_token":
             positions = tokens(table.run.inputs)
-            each = t.macs // positions
+            each = told(t.macs) // positions
             of = marked(["of ", Figure("tokens", "exact", positions), " token ids"])
             yield title, Figure(name, "exact", each), Figure(name, "MACs", each), of
         else:
@@ -182,6 +182,7 @@ def _peak(beside: Beside) -> str:
 def _cards(table: CostTable) -> Iterator[dict[str, str]]:
     """The four totals, and what each means."""
     t, run = table.totals, table.run
+    macs, flops, distinct = told(t.macs), told(t.flops), told(t.activation_bytes)
     what = "one input" if run.batch == 1 else f"a batch of {exact(run.batch)}"
     dtype, params = (
         f"{before}{known}" if known else ""
@@ -198,17 +199,17 @@ def _cards(table: CostTable) -> Iterator[dict[str, str]]:
         "meaning": "learned weights and biases",
     }  # fmt: skip
     yield {
-        "key": "work", "title": "Work", "big": human_count(t.macs, "MACs"),
-        "small": f"{exact(t.macs)} MACs forward for {what}",
+        "key": "work", "title": "Work", "big": human_count(macs, "MACs"),
+        "small": f"{exact(macs)} MACs forward for {what}",
         "meaning": marked(
             [
-                Figure("macs", "MACs", t.macs), " (multiply-accumulates) = ", Figure("flops", "FLOPs", t.flops),
+                Figure("macs", "MACs", macs), " (multiply-accumulates) = ", Figure("flops", "FLOPs", flops),
                 f" by the convention {table.convention.name}",
             ]
         ),
     }  # fmt: skip
     yield {
-        "key": "activations", "title": "Activations", "big": human_bytes(t.activation_bytes),
+        "key": "activations", "title": "Activations", "big": human_bytes(distinct),
         "small": f"{elements}{what}{dtype}",
         "meaning": "what the layers give, each piece of memory once",
     }  # fmt: skip

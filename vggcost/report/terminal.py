@@ -26,10 +26,10 @@ def terminal(table: CostTable, depth: int | None = None) -> str:
         f"{values['title']}: {values['headline']}",
         *aligned(titles, rows, totals, left, width),
         *(f"{name:>17}  {count:>18}  {human:<15} {meaning}" for name, count, human, meaning in values["totals"]),
-        "\nmemory, by definition",
+        *(["\nmemory, by definition"] if values["memory"] else []),
         *(f"  {what:<55} {elements:>12}  {size:<26} {note}" for what, elements, size, note in values["memory"]),
         f"\nconvention {table.convention.name}: {table.convention.sentence}",
         *(f"  {status}: {ops}" for status, ops in values["coverage"]),
-        f"input {values['inputs']}, {table.run.mode}; {values['versions']}",
+        f"{'input ' if values['inputs'] else ''}{values['inputs']}{', ' if values['inputs'] else ''}{table.run.mode}; {values['versions']}",
     ]
     return "\n".join(line.rstrip() for line in "\n".join(lines).splitlines()) + "\n"

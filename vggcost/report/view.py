@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from vggcost.records import SUMMED, CostTable, Extent, InputRecord, LayerCost, MemoryLine, absent
+from vggcost.records import PARAMETERS, SUMMED, CostTable, Extent, InputRecord, LayerCost, MemoryLine, absent, told
 from vggcost.report.dtypes import size_of
 from vggcost.report.figure import Figure, Inputs
 from vggcost.units import described, exact, human_bytes, human_count, percent, shape
@@ -54,8 +54,20 @@ COLUMNS = (
 )
 
 
+_OF_PARAMETERS = (
+    Column("output_shape", "output"),
+    Column("params", "params"),
+    Column("weights", "weights"),
+    Column("biases", "biases"),
+    Column("trainable", "trainable"),
+    Column("param_bytes", "param bytes"),
+)
+
+
 def columns(table: CostTable) -> tuple[Column, ...]:
     """Return the columns that mean something for this table's mode."""
+    if table.run.mode == PARAMETERS:
+        return _OF_PARAMETERS
     return tuple(c for c in COLUMNS if c.name not in absent(table.run.mode))
 
 
@@ -63,6 +75,8 @@ def cell(layer: LayerCost, column: Column) -> str:
     """Write one cell for a person: shapes without the batch, integers in full, nothing for nothing."""
     value = getattr(layer, column.name)
     if column.name == "output_shape":
+        if layer.macs is None:  # there was no run
+            return "–"
         return shape(value[1:] if len(value) > 1 else value)
     if column.name in ("receptive_field", "jump"):
         return extent(value)
@@ -150,6 +164,8 @@ def findings(table: CostTable) -> list[str]:
         ("macs", "does", "do", "multiply-accumulates"),
         ("activation_bytes", "makes", "make", "activation bytes"),
     ):
+        if name in absent(table.run.mode):
+            continue
         layers, most = largest(table.layers, name)
         if not layers:
             continue
@@ -182,8 +198,11 @@ def headline_parts(table: CostTable) -> list[str | Figure]:
     note = f" {run.note[0].upper()}{run.note[1:]}." if run.note else ""
     if table.coverage.sized:
         note += " Some sizes depend on data: what was assumed is listed with the convention."
+    params = Figure("params", "count", totals.params)
+    if totals.macs is None or totals.flops is None:
+        return [params, f" parameters.{note}"]
     return [
-        Figure("params", "count", totals.params), " parameters; ", Figure("macs", "MACs", totals.macs), " = ",
+        params, " parameters; ", Figure("macs", "MACs", totals.macs), " = ",
         Figure("flops", "FLOPs", totals.flops), " forward for ", Inputs(what_goes_in(table)), *step, f".{note}",
     ]  # fmt: skip
 
@@ -210,7 +229,7 @@ def tokens(inputs: Sequence[InputRecord]) -> int:
 def totals_lines(table: CostTable) -> list[tuple[str, str, str, str]]:
     """List the totals that the run tells: name, exact figure, figure for people, meaning."""
     t, positions = table.totals, tokens(table.run.inputs)
-    each = t.macs // positions if positions and t.macs % positions == 0 else None
+    each = told(t.macs) // positions if positions and t.macs is not None and t.macs % positions == 0 else None
     lines: list[tuple[str, int | None, str, str]] = [
         ("params", t.params, "", f"{exact(t.weights)} weights + {exact(t.biases)} biases"),
         ("trainable", t.trainable if t.trainable != t.params else None, "", "parameters that are not frozen"),
@@ -257,6 +276,11 @@ def coverage_lines(table: CostTable) -> list[tuple[str, str]]:
         return ", ".join(f"{op} ×{count}" if count > 1 else op for op, count in ops) or "none"
 
     found = table.coverage
+    if table.run.mode == PARAMETERS:
+        return [
+            (f"{what} in", ", ".join(dtypes) or "none")
+            for what, dtypes in (("parameters", table.run.param_dtypes), ("buffers", table.run.buffer_dtypes))
+        ]
     lines = [
         ("counted", listed(found.counted)),
         ("free by rule", listed(found.free)),

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from vggcost.records import CostTable, Shape
+from vggcost.records import CostTable, Shape, told
 
 __all__ = ["Volume", "cost_of", "source_of", "volumes"]
 
@@ -78,7 +78,9 @@ def _volumes(table: CostTable, level: int, blocks: frozenset[str]) -> Iterator[V
         own = next((layer for layer in layers if layer.path == name and name in kinds), None)
         sizes = _sizes((own or layers[-1]).output_shape)
         kind = kinds.get(name, layers[0].kind)
-        volume = Volume(name, kind, rows, *sizes, joins=len(layers) > 1 and own is not None and own.activations > 0)
+        volume = Volume(
+            name, kind, rows, *sizes, joins=len(layers) > 1 and own is not None and told(own.activations) > 0
+        )
         # a normalisation has up to four numbers a channel
         idle = not any(layer.macs or layer.params > 4 * sizes[0] for layer in layers)
         if previous is not None and idle and sizes == (previous.channels, previous.height, previous.width):

@@ -85,6 +85,12 @@ def shaped(modules: Modules, real: bool, run: Callable[[], dict[int, _Shape]]) -
                 module.__class__ = kind
 
 
+def unshaped(modules: Modules) -> str:
+    """Name the first lazy parameter or buffer that has no shape; empty: there is none."""
+    named = ((path, n, t) for path, module in modules for held in _HELD for n, t in vars(module)[held].items())
+    return next((f"{path}.{name}".lstrip(".") for path, name, tensor in named if _uninitialised(tensor)), "")
+
+
 def _uninitialised(tensor: Any) -> bool:
     return isinstance(tensor, UninitializedTensorMixin)
 
