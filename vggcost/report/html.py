@@ -53,7 +53,7 @@ def html(table: CostTable, depth: int | None = None, beside: Beside | None = Non
         stopped: whether the run stopped before its end, so that nothing else is known.
     """
     if table.run.mode == PARAMETERS:
-        return page("parameters.html.j2", **context(table, depth))
+        return page("parameters.html.j2", **context(inert(table), depth))
     from vggcost.report.model_page import Beside, model_page
     from vggcost.report.scaling import SAVED, STOPPED
 
