@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vggcost.errors import ModelError
-from vggcost.load import exported, huggingface, libraries
+from vggcost.load import huggingface, libraries
 from vggcost.load.aside import aside
 from vggcost.load.loaded import Loaded
 from vggcost.load.user import call, is_file, load_function
@@ -57,6 +57,8 @@ def _load(name: str, options: dict[str, Any], real: bool) -> Loaded:
         published = () if options else _published(variant.name)
         return Loaded(net, variant.name, variant.title, variant.aliases, "zoo", f"3x{side}x{side}", published=published)
     if name.endswith(".pt2"):
+        from vggcost.load import exported
+
         return exported.load(name, options)
     place, colon, inner = name.partition(":")
     if colon and place in LIBRARIES:
