@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
 from torch.profiler import record_function
 
+from tests.reality import real_step
+from vggcost import memory
 from vggcost.trace.scratch import Inside
 from vggcost.trace.scratch.geometry import beyond
 
@@ -86,3 +91,64 @@ def test_the_columns_of_a_deformable_convolution_are_there_on_every_device() -> 
     for name, args in (("deform_conv2d", forward), ("_deform_conv2d_backward", backward)):
         found = {Inside(device, 2)(f"torchvision.{name}", args) for device in ("cpu", "cuda")}
         assert found == {("temporary", real(lambda name=name, args=args: getattr(ops, name)(*args)))}
+
+
+LAYOUTS: tuple[Callable[..., torch.Tensor], ...] = (
+    lambda *size: torch.zeros(size),
+    lambda *size: torch.zeros(*size[:-2], size[-1], size[-2]).mT,
+    lambda *size: torch.zeros(*size[:-1], 2 * size[-1])[..., ::2],
+    lambda *size: torch.zeros(*size[:-1], 2 * size[-1])[..., : size[-1]],
+    lambda *size: torch.zeros(()).expand(size),
+    lambda *size: torch.zeros(*size[:-2], 1, size[-1]).expand(size),
+    lambda *size: torch.zeros(*size[:-1], 1).expand(size),
+    lambda *size: torch.zeros(size[-2:]).expand(size),
+    lambda *size: torch.zeros(*size[::-1]).permute(*reversed(range(len(size)))),
+)
+"""Ways in which a matrix, or a batch of them, lies in memory."""
+PRODUCTS: dict[str, Callable[[int, int, int, int], tuple[tuple[int, ...], ...]]] = {
+    "mm": lambda b, m, k, n: ((m, k), (k, n)),
+    "addmm": lambda b, m, k, n: ((m, n), (m, k), (k, n)),
+    "bmm": lambda b, m, k, n: ((b, m, k), (b, k, n)),
+    "baddbmm": lambda b, m, k, n: ((b, m, n), (b, m, k), (b, k, n)),
+    "addbmm": lambda b, m, k, n: ((m, n), (b, m, k), (b, k, n)),
+    "mv": lambda b, m, k, n: ((m, k), (k,)),
+    "addmv": lambda b, m, k, n: ((m,), (m, k), (k,)),
+}
+
+
+@given(
+    st.sampled_from(sorted(PRODUCTS)), st.integers(1, 3), *[st.integers(1, 24)] * 3, *[st.sampled_from(LAYOUTS)] * 2,
+    st.sampled_from((torch.float32, torch.float64, torch.int64)),
+)  # fmt: skip
+@settings(max_examples=150, deadline=None)
+def test_a_product_copies_what_lies_neither_by_rows_nor_by_columns(
+    name: str, b: int, m: int, k: int, n: int, left: Any, right: Any, dtype: torch.dtype
+) -> None:
+    *added, first, second = PRODUCTS[name](b, m, k, n)
+    lying = [layout(*size) if len(size) > 1 else torch.zeros(size) for layout, size in ((left, first), (right, second))]
+    operands = [meant.to(dtype) if dtype is torch.float32 else _like(meant, dtype) for meant in lying]
+    args = (*[torch.zeros(size, dtype=dtype) for size in added], *operands)
+    op = getattr(aten, name)
+    role, nbytes = Inside("cpu", 1)(f"aten.{name}", args)
+    assert role == "temporary"
+    assert nbytes == real(lambda: op(*args))
+
+
+def _like(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The same layout in another dtype."""
+    room = torch.zeros(1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True)), dtype=dtype)
+    return room.as_strided(tensor.shape, tensor.stride())
+
+
+def test_cublas_is_given_whole_batches_of_copies() -> None:
+    """By the source alone: no GPU measured it."""
+    gradient, weights = torch.zeros(()).expand(4, 8, 8), torch.zeros(4, 8, 8)
+    found = {device: Inside(device, 1)("aten.bmm", (gradient, weights))[1] for device in ("cpu", "cuda")}
+    assert found == {"cpu": 8 * 8 * 4, "cuda": 4 * 8 * 8 * 4}
+
+
+def test_the_gradient_of_a_sum_is_copied_by_the_products_that_take_it() -> None:
+    model, x = nn.Linear(512, 512, bias=False), torch.zeros(256, 512)
+    report = memory(model, x, optimizer="none", loss=torch.sum)
+    real_peak = real_step(lambda: nn.Linear(512, 512, bias=False), lambda: (x.clone(),), torch.sum).peak
+    assert abs(report.totals.peak_bytes - real_peak) <= 64

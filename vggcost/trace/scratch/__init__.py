@@ -14,6 +14,7 @@ from typing import Any
 from vggcost.trace.recurrent import backward_scratch as lstm_backward
 from vggcost.trace.recurrent import forward_scratch as lstm_forward
 from vggcost.trace.scratch import convolution, deformable
+from vggcost.trace.scratch.products import FIRST, copies
 
 __all__ = ["Inside"]
 
@@ -45,6 +46,8 @@ class Inside:
 
     def __call__(self, name: str, args: tuple[Any, ...]) -> tuple[str, int]:
         """Return the role of the memory inside an op, and its bytes."""
+        if name in FIRST:
+            return "temporary", copies(self.device, name, args)
         rule = _ANYWHERE.get(name)
         if rule is not None:
             return "temporary", rule(*args)

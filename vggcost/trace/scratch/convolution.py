@@ -54,13 +54,8 @@ def _pass(g: Geometry, kernel: Kernel, source: bool) -> tuple[int, ...]:
     weight = 0 if kernel.plain else kernel.weight
     inner = kernel.source if source else kernel.target
     if g.channels_last:  # the tensors are taken as they are, and only the weights copied
-        return (
-            (g.source_bytes if source else g.target_bytes),
-            kernel.weight,
-            kernel.spare,
-            -kernel.spare,
-            -kernel.weight,
-        )
+        made, weight = g.source_bytes if source else g.target_bytes, 0 if kernel.name == "product" else kernel.weight
+        return made, weight, kernel.spare, -kernel.spare, -weight
     return given, weight, kernel.spare, inner, -kernel.spare, -weight, -given, *_made(g, kernel, source)
 
 
@@ -86,7 +81,7 @@ def _backward(g: Geometry, source: bool, weights: bool) -> int:
         kernel = kernels.weight_kernel(g)
         copies = 0 if g.channels_last else _given(g, kernel, True) + _given(g, kernel, False)
         made, bias, plain = kernel.weight, g.bias_bytes, g.weight_bytes
-        again = plain if g.channels_last else 0
+        again = plain if g.channels_last or kernel.name == "product" else 0
         steps += [copies, made, kernel.spare, bias, -kernel.spare, -copies, bias, plain, again, -again, -made, -bias]
     return g.copies + beyond(*steps)
 
