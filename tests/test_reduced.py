@@ -43,6 +43,27 @@ def test_a_loss_takes_what_it_really_does(name: str, reduction: str) -> None:
 
 
 def test_the_others_are_known() -> None:
-    assert REDUCED.keys() - LOSSES.keys() == {
-        "aten.soft_margin_loss"
-    }  # whose backward kernel has temporaries of its own
+    unrolled = {"aten.im2col", "aten.col2im"}
+    left = REDUCED.keys() - LOSSES.keys() - unrolled
+    assert left == {"aten.soft_margin_loss"}  # whose backward kernel has temporaries of its own
+
+
+@pytest.mark.parametrize(("kernel", "step"), [(3, 1), (2, 4)], ids=["more columns than image", "fewer"])
+@pytest.mark.parametrize("folds", [True, False])
+def test_columns_are_made_by_resizing(kernel: int, step: int, folds: bool) -> None:
+    class Columns(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Conv2d(8, 16, 1, bias=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            made = F.unfold(self.layer(x), kernel, stride=step)
+            return F.fold(made, (32, 32), kernel, stride=step) if folds else made
+
+    def loss(output: torch.Tensor) -> torch.Tensor:
+        return (output * output).mean()
+
+    x = torch.zeros(4, 8, 32, 32)
+    real = real_step(Columns, lambda: (x.clone(),), loss)
+    report = memory(Columns(), x, optimizer="none", loss=loss, threads=torch.get_num_threads())
+    assert abs(real.peak - report.totals.peak_bytes) <= 0.001 * real.peak

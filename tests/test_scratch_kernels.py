@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.profiler import record_function
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.reality import real_step
 from vggcost import memory
@@ -129,9 +130,7 @@ def test_a_product_copies_what_lies_neither_by_rows_nor_by_columns(
     operands = [meant.to(dtype) if dtype is torch.float32 else _like(meant, dtype) for meant in lying]
     args = (*[torch.zeros(size, dtype=dtype) for size in added], *operands)
     op = getattr(aten, name)
-    role, nbytes = Inside("cpu", 1)(f"aten.{name}", args)
-    assert role == "temporary"
-    assert nbytes == real(lambda: op(*args))
+    assert Inside("cpu", 1)(f"aten.{name}", args) == ("scratch", real(lambda: op(*args)))
 
 
 def _like(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -152,3 +151,93 @@ def test_the_gradient_of_a_sum_is_copied_by_the_products_that_take_it() -> None:
     report = memory(model, x, optimizer="none", loss=torch.sum)
     real_peak = real_step(lambda: nn.Linear(512, 512, bias=False), lambda: (x.clone(),), torch.sum).peak
     assert abs(report.totals.peak_bytes - real_peak) <= 64
+
+
+WAYS: dict[str, Callable[..., Any]] = {
+    **{name: getattr(aten, name) for name in (
+        "mul", "add", "div", "gt", "eq", "maximum", "atan2", "logical_and", "pow", "fmod", "remainder", "copysign",
+        "xlogy", "hypot",
+    )},
+    **{name: lambda x, y, name=name: getattr(aten, name)(x) for name in ("sin", "sigmoid", "exp", "isnan", "abs", "neg")},
+    "times a number": lambda x, y: aten.mul(x, 2.5),
+    "is a number": lambda x, y: aten.eq(x, 1.5),
+    "where": lambda x, y: aten.where(x > 0, x, y),
+    "clamp": aten.clamp_min,
+    "addcmul": lambda x, y: aten.addcmul(x, y, y),
+    "masked_fill": lambda x, y: aten.masked_fill(x, x > 0, 0),
+    "mul_": aten.mul_,
+    "add_": aten.add_,
+    **{name: lambda x, y, name=name: getattr(aten, name)(x) for name in ("sum", "prod", "any", "all", "nansum")},
+    "sum of rows": lambda x, y: aten.sum(x, [1]),
+    "cumsum": lambda x, y: aten.cumsum(x, 0),
+    "norm": lambda x, y: aten.linalg_vector_norm(x),
+}  # fmt: skip
+"""Ops of one dtype or two."""
+DTYPES = (
+    torch.float32,
+    torch.float64,
+    torch.bfloat16,
+    torch.float16,
+    torch.int64,
+    torch.int32,
+    torch.uint8,
+    torch.bool,
+)
+
+
+class Last(TorchDispatchMode):
+    """Keeps what `Inside` says of the last op on whole tensors, as the recorder asks it."""
+
+    said = ("", 0)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        self.said = Inside("cpu", 1)(f"aten.{func._opname}", args, (made,), torch.Tag.pointwise in func.tags)
+        return made
+
+
+@given(st.sampled_from(sorted(WAYS)), *[st.sampled_from(DTYPES)] * 2, st.sampled_from([(8, 64), (1, 64), (8, 1), ()]))
+@settings(max_examples=250, deadline=None)
+def test_operands_are_copied_into_the_dtype_that_is_computed_in(
+    name: str, first: torch.dtype, second: torch.dtype, shape: tuple[int, ...]
+) -> None:
+    x, y = torch.ones(8, 64, dtype=first), torch.ones(shape, dtype=second)
+    try:
+        WAYS[name](x.clone(), y)
+    except RuntimeError:  # not for these dtypes
+        assume(False)
+    given_x = [x.clone() for _ in range(3)]
+    with Last() as last:
+        WAYS[name](given_x[0], y)
+    mask = 8 * 64 if name in ("where", "masked_fill") else 0  # the mask that the test makes
+    others = iter(given_x[1:])
+    measured = real(lambda: WAYS[name](next(others), y))
+    assert abs(measured - last.said[1] - mask) <= 64, (measured, last.said)
+
+
+@pytest.mark.parametrize("sizes", [(1, 2, 16, 16, 32), (2, 3, 200, 200, 32), (1, 1, 800, 800, 16), (1, 4, 7, 600, 16)])
+@pytest.mark.parametrize("heads_first", [True, False])
+def test_fused_attention_takes_a_block_a_thread(sizes: tuple[int, ...], heads_first: bool) -> None:
+    batch, heads, queries, keys, width = sizes
+
+    def some(count: int) -> torch.Tensor:
+        return (
+            torch.rand(batch, heads, count, width)
+            if heads_first
+            else torch.rand(batch, count, heads, width).transpose(1, 2)
+        )
+
+    q, k, v = some(queries), some(keys), some(keys)
+    forward, backward = (
+        getattr(aten, f"_scaled_dot_product_flash_attention_for_cpu{way}") for way in ("", "_backward")
+    )
+    out, sums = forward(q, k, v)
+    args = (torch.rand_like(out), q, k, v, out, sums, 0.0, False)
+    inside = Inside("cpu", torch.get_num_threads())
+    assert inside("aten._scaled_dot_product_flash_attention_for_cpu", (q, k, v)) == (
+        "scratch",
+        real(lambda: forward(q, k, v)),
+    )
+    assert inside("aten._scaled_dot_product_flash_attention_for_cpu_backward", args) == (
+        "scratch", real(lambda: backward(*args)),
+    )  # fmt: skip

@@ -29,6 +29,8 @@ FORMULAS: dict[str, tuple[str, ...]] = {
     "aten.mul": ("BinaryCrossEntropyWithLogitsBackward0",),
 }
 """Ops that formulas of autograd's do in place to what they have made: those of these nodes, or all of them."""
+_OUT_OF_PLACE = ("XlogyBackward", "SpecialXlog1PyBackward", "MaskedScatterBackwardBackward")
+"""Nodes whose formula says so, in torch's derivatives.yaml."""
 ADDING = frozenset(
     "linear scaled_dot_product_attention multi_head_attention_forward gru rnn_tanh rnn_relu lstm".split()
 )
@@ -64,7 +66,7 @@ def in_place_of(func: Any, name: str, node: Any) -> Any:
     if torch.is_grad_enabled() or sys._getframe(3).f_code is not _ENGINE:
         return None
     nodes = FORMULAS[name]
-    if nodes and node.name() not in nodes:
+    if node.name() not in nodes if nodes else node.name().startswith(_OUT_OF_PLACE):
         return None
     return getattr(getattr(torch.ops.aten, f"{name.removeprefix('aten.')}_"), func._overloadname, None)
 

@@ -301,7 +301,7 @@ class Recorder(Storages):
             return result
         self._note(plan, seen, tensors, outputs, fresh, node)
         if self.inside is not None and self.inside.device == "cpu" and plan.name in REDUCED:
-            self.extend(*REDUCED[plan.name].of(args))
+            self.extend(*REDUCED[plan.name].of(args, outputs[0].nbytes))
         if node is not None and plan.name in IN_PLACE and len(set(self.ops[-1].inputs)) == 2 and level() is None:
             earlier = self.storages[self.ops[-1].inputs[0]].born < self._since
             if adds_up(args, node, earlier):
@@ -309,7 +309,8 @@ class Recorder(Storages):
         elif plan.name == "aten.add" and self.function is not None and self.function.name in ADDING:
             self.reuse()
         if self.inside is not None:
-            role, nbytes = self.inside(plan.name, (*args, *(kwargs[key] for key in plan.arguments if key in kwargs)))
+            given = (*args, *(kwargs[key] for key in plan.arguments if key in kwargs))
+            role, nbytes = self.inside(plan.name, given, outputs, plan.nature == "pointwise")
             if nbytes:
                 op, now = self.ops[-1], len(self.ops)
                 self.storages.append(Storage(op.module, role, nbytes // 4, nbytes, now - 1, now))

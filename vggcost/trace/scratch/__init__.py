@@ -7,13 +7,16 @@ device. Tensors that the op makes on every device are `temporary`, like any othe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from vggcost.trace.recurrent import backward_scratch as lstm_backward
 from vggcost.trace.recurrent import forward_scratch as lstm_forward
-from vggcost.trace.scratch import convolution, deformable
+from vggcost.trace.scratch import attention, convolution, deformable
+from vggcost.trace.scratch.casts import REDUCING, casts, reduced
 from vggcost.trace.scratch.products import FIRST, copies
 
 __all__ = ["Inside"]
@@ -23,6 +26,8 @@ Rule = Callable[..., int]
 _ON_CPU: dict[str, Rule] = {
     "aten.convolution": convolution.forward_scratch,
     "aten.convolution_backward": convolution.backward_scratch,
+    "aten._scaled_dot_product_flash_attention_for_cpu": attention.forward,
+    "aten._scaled_dot_product_flash_attention_for_cpu_backward": attention.backward,
     "aten.mkldnn_rnn_layer": lambda threads, *args: lstm_forward(*args),
     "aten.mkldnn_rnn_layer_backward": lambda threads, *args: lstm_backward(*args),
 }
@@ -44,13 +49,22 @@ class Inside:
     device: str
     threads: int
 
-    def __call__(self, name: str, args: tuple[Any, ...]) -> tuple[str, int]:
+    def __call__(
+        self, name: str, args: Sequence[Any], outputs: Sequence[torch.Tensor] = (), pointwise: bool = False
+    ) -> tuple[str, int]:
         """Return the role of the memory inside an op, and its bytes."""
-        if name in FIRST:
-            return "temporary", copies(self.device, name, args)
         rule = _ANYWHERE.get(name)
         if rule is not None:
             return "temporary", rule(*args)
-        if self.device == "cpu" and self.threads and name in _ON_CPU:
+        cpu = self.device == "cpu"
+        if cpu and not self.threads:
+            return "", 0
+        if name in FIRST:
+            return "scratch" if cpu else "temporary", copies(self.device, name, args)
+        if not cpu:
+            return "", 0
+        if name in _ON_CPU:
             return "scratch", _ON_CPU[name](self.threads, *args)
-        return "", 0
+        if outputs and pointwise:
+            return "scratch", casts(name, args, outputs[0])
+        return ("scratch", reduced(name, args, outputs[0])) if outputs and name in REDUCING else ("", 0)

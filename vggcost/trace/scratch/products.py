@@ -8,6 +8,7 @@ cuda/Blas.cpp (prepare_matrix_for_cublas, prepare_batch_matrix_for_cublas).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -25,7 +26,7 @@ _ONE_BY_ONE = ("aten.addbmm", "aten.addbmm_")
 _IN_A_LIBRARY = (torch.bfloat16, torch.float16)
 
 
-def copies(device: str, name: str, args: tuple[Any, ...]) -> int:
+def copies(device: str, name: str, args: Sequence[Any]) -> int:
     """Bytes of the copies that live until the product is there.
 
     Args:
