@@ -21,7 +21,7 @@ from torch import nn
 
 from tests.conftest import command
 from vggcost import analyze
-from vggcost.errors import ModelError
+from vggcost.errors import ModelError, VggcostError
 from vggcost.load.archive import Archive, ArchiveError
 from vggcost.load.expressions import Refused, expression
 from vggcost.load.targets import target
@@ -585,3 +585,78 @@ def test_on_the_command_line(good: bytes, tmp_path: Path) -> None:
     done = command("report", "./net.pt2", cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert not mark.exists()
+
+
+# What is read besides
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 5, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.lstm(x)[0]
+
+
+def test_what_a_program_makes_is_on_meta_wherever_it_ran(tmp_path: Path) -> None:
+    """The first state of an LSTM is made on the CPU, as the program tells."""
+    found = analyze(str(save(Recurrent(), tmp_path / "net.pt2", torch.zeros(2, 7, 3))))
+    assert found.totals.macs == 2 * 7 * 4 * 5 * (3 + 5)
+
+
+def test_sizes_that_differ_from_call_to_call_are_read(tmp_path: Path) -> None:
+    """Their conditions are code, and are left out."""
+    auto = torch.export.Dim.AUTO
+    path = save(nn.Conv2d(3, 4, 3), tmp_path / "net.pt2", torch.zeros(2, 3, 9, 9), dynamic_shapes=({2: auto, 3: auto},))
+    assert "guards_code" in parts_of(path.read_bytes())[MODEL].decode()
+    assert analyze(str(path)).totals.macs == 2 * 49 * 4 * 27
+    assert analyze(str(path), "3x5x12", batch=2).totals.macs == 2 * 30 * 4 * 27
+
+
+MAKES = {
+    "full": {"size": {"as_ints": [10**11]}, "fill_value": {"as_float": 1.0}},
+    "arange": {"end": {"as_int": 10**11}},
+    "eye": {"n": {"as_int": 10**6}},
+    "rand": {"size": {"as_ints": [10**11]}},
+    "new_zeros": {"self": {"as_tensor": {"name": "c_lifted_tensor_0"}}, "size": {"as_ints": [10**11]}},
+}
+
+
+@pytest.mark.parametrize("op", MAKES)
+def test_an_op_of_a_program_takes_no_memory(op: str, good: bytes, tmp_path: Path) -> None:
+    """Nor does one that is told no device: what it makes has 400 GB, and goes where a reduction over images is."""
+
+    def change(said: Any) -> None:
+        inputs = [{"name": name, "arg": value, "kind": 1} for name, value in MAKES[op].items()]
+        relu(said).update(target=f"torch.ops.aten.{op}.default", inputs=inputs)
+
+    path = tmp_path / "net.pt2"
+    path.write_bytes(packed(changed(parts_of(good), MODEL, change)))
+    with pytest.raises(VggcostError, match="Dimension out of range"):
+        analyze(str(path))
+
+
+def test_tied_weights_count_once_and_large_buffers_stay_unread(tmp_path: Path) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.out = nn.Embedding(50, 8), nn.Linear(8, 50, bias=False)
+            self.out.weight = self.embed.weight
+            self.register_buffer("table", torch.zeros(5_000_000))
+
+        def forward(self, given: dict[str, torch.Tensor]) -> torch.Tensor:
+            return self.out(self.embed(given["ids"])) + self.table[:50]
+
+    path = save(Tied(), tmp_path / "net.pt2", {"ids": torch.zeros(2, 5, dtype=torch.long)})
+    table = analyze(str(path))
+    assert (table.totals.params, table.totals.macs) == (400, 10 * 8 * 50)
+    assert table.run.inputs[0].name == "input.ids"
+
+
+def test_the_type_of_an_output_is_not_imported(tmp_path: Path) -> None:
+    """A program whose outputs are of another package's type is read without it."""
+    path = save(Small(), tmp_path / "net.pt2", torch.zeros(2, 3, 9, 9))
+    parts = changed(parts_of(path.read_bytes()), MODEL, lambda said: spec(said, "transformers.Output", '["a", "b"]'))
+    path.write_bytes(packed(parts))
+    assert analyze(str(path)).totals.macs == MACS

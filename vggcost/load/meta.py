@@ -70,7 +70,8 @@ def constant(op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     if op == "aten._to_copy":
         few = args[0].numel() <= MOST_NUMBERS
         return not args[0].is_meta and (few or any(map(is_whole, (args[0].dtype, kwargs.get("dtype")))))
-    return (op in COUNTS or (op in FILLS and is_whole(kwargs.get("dtype")))) and _small(args)
+    sizes = args * 2 if op == "aten.eye" and len(args) == 1 else args
+    return (op in COUNTS or (op in FILLS and is_whole(kwargs.get("dtype")))) and _small(sizes)
 
 
 def is_whole(dtype: torch.dtype | None) -> bool:

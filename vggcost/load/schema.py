@@ -19,7 +19,7 @@ from keyword import iskeyword
 from typing import Any
 
 from vggcost.load.expressions import Refused, expression, is_symbol
-from vggcost.load.targets import target
+from vggcost.load.targets import makes, target
 
 __all__ = ["parse", "said"]
 
@@ -153,7 +153,6 @@ _STRINGS: dict[str, Callable[[str], str]] = {
     "Argument.as_strings": _text,
     "BufferMutationSpec.buffer_name": _path,
     "ConstantValue.as_string": _text,
-    "Device.type": _word,
     "ExportedProgram.opset_version": _name,
     "ExportedProgram.range_constraints": _symbol,
     "ExportedProgram.torch_version": _word,
@@ -189,12 +188,15 @@ _STRINGS: dict[str, Callable[[str], str]] = {
 }
 """The rule of each string, and of the names in each mapping, by its place in the schema."""
 
-_EMPTY: Mapping[str, Any] = {
+_META = {"type": "meta", "index": None}
+_INSTEAD: Mapping[str, Any] = {
+    "Argument.as_device": _META,
     "ExportedProgram.guards_code": [],
     "GraphModule.metadata": {},
     "GraphModule.treespec_namedtuple_fields": {},
+    "TensorMeta.device": {"type": "cpu", "index": None},
 }
-"""What is left out: conditions that are Python, notes, and named tuples, which are read as plain ones."""
+"""What is not read: where it ran (here all is on meta), conditions that are Python, notes, and the types of tuples."""
 
 
 def _stack(metadata: Any) -> dict[str, str]:
@@ -239,7 +241,19 @@ def _record(kind: type, data: Any) -> Any:
         if name in data:
             place = f"{kind.__name__}.{name}"
             found[name] = _value(hint, data[name], place)
-    return found
+    return _on_meta(found) if kind.__name__ == "Node" else found
+
+
+def _on_meta(node: dict[str, Any]) -> dict[str, Any]:
+    """Let an op make on meta what it makes anew, and leave elsewhere what it is given, wherever it once ran."""
+    told = makes(node["target"])
+    if told is None:
+        return node
+    inputs = [one for one in node["inputs"] if one["name"] != "device"]
+    if told:
+        inputs.append({"name": "device", "arg": {"as_device": _META}, "kind": 2})
+    name = node["target"].replace("aten.to.device", "aten.to.dtype")  # the form of it that has no device
+    return node | {"target": name, "inputs": inputs}
 
 
 def _is_union(kind: type) -> bool:
@@ -249,8 +263,8 @@ def _is_union(kind: type) -> bool:
 
 
 def _value(hint: Any, data: Any, place: str) -> Any:
-    if place in _EMPTY:
-        return _EMPTY[place]
+    if place in _INSTEAD:
+        return _INSTEAD[place]
     if place == "Node.metadata":
         return _stack(data)
     form, inner = typing.get_origin(hint), typing.get_args(hint)

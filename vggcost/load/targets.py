@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from vggcost.load.expressions import Refused
 
-__all__ = ["target"]
+__all__ = ["makes", "target"]
 
 _PYTHON = "eq ne le ge lt gt neg pos mul add sub floordiv mod pow truediv and_ or_ lshift rshift getitem"
 _TORCH = "sym_not sym_int sym_float sym_ite sym_max sym_min sym_sqrt"
@@ -64,3 +64,17 @@ def _exists(library: str, op: str, form: str) -> bool:
         return False
     found = getattr(getattr(getattr(torch.ops, library), op, None), form, None)
     return isinstance(found, torch._ops.OpOverload)
+
+
+@lru_cache(maxsize=4096)
+def makes(name: str) -> bool | None:
+    """Whether a function that a program may call makes a tensor of its own sizes; None: it is not told where."""
+    import torch
+
+    library, op, form = name.removeprefix("torch.ops.").split(".") if name.count(".") == 4 else ("", "", "")
+    if library not in _OPS:
+        return None
+    given = getattr(getattr(getattr(torch.ops, library), op), form)._schema.arguments
+    if not any(one.name == "device" for one in given):
+        return None
+    return op.startswith("new_") or not any("Tensor" in str(one.type) for one in given)
