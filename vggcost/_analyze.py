@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vggcost.cost import convention as find_convention
-from vggcost.cost import cost_table
+from vggcost.cost import cost_table, with_saved
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load import GivenLoss, Loaded, batch_of, filled, folded, load, loss_of, named, to_arguments, with_batch
 from vggcost.load.nested import apart
@@ -177,7 +177,11 @@ class Traced:
 @uncollected()
 def run_once(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) -> CostTable:
     """Do what `analyze` says, with a model that is loaded already, or not."""
-    return traced(model, inputs, said, loaded).table()
+    trace, rule, step = _run(model, inputs, said, loaded)
+    table = cost_table(trace, rule)
+    del trace  # a run of a million ops is large, and two of them need not be there at once
+    training, why_not = step()
+    return with_saved(table, training, why_not) if training is not None or why_not else table
 
 
 @uncollected()
@@ -187,47 +191,68 @@ def traced(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) ->
     Raises:
         VggcostError: as for `analyze`.
     """
-    from vggcost.trace import trace_model
+    trace, rule, step = _run(model, inputs, said, loaded)
+    return Traced(trace, rule, *step())
+
+
+_Step = Callable[[], tuple[Trace | None, str]]
+
+
+def _run(model: Any, inputs: Any, said: Said, loaded: Loaded | None) -> tuple[Trace, Convention, _Step]:
+    """Run a model; return the convention too, and what takes the training step of an inference, or says why none is."""
+    import vggcost.trace  # noqa: F401  before any run: what an import leaves may hold the frames that it was made in
 
     rule = find_convention(said.convention)
     if said.dtype and said.dtype not in DTYPES:
         raise OptionError(f"unknown dtype {said.dtype!r}; choose one of: {', '.join(DTYPES)}")
-    fallback, mode, dtype = said.fallback, said.mode, said.dtype
-    if fallback not in ("", "cpu"):
-        raise OptionError(f"unknown fallback {fallback!r}; the only one is cpu")
+    if said.fallback not in ("", "cpu"):
+        raise OptionError(f"unknown fallback {said.fallback!r}; the only one is cpu")
     words, criterion = said.words(), loss_of(said.loss)
     loaded = loaded if loaded is not None else loaded_model(model, said.options)
-    if (why := _not_run(loaded.model, inputs)) and mode != "training":
-        return Traced(_listed(model, inputs, said, loaded, why), rule)
-    loaded, run, arguments = prepared(
-        model, inputs, said.batch, mode, words, said.options, fuse=said.fuse, loaded=loaded
-    )
-    limits = {**loaded.assume, **said.assume}
+    if (why := _not_run(loaded.model, inputs)) and said.mode != "training":
+        return _listed(model, inputs, said, loaded, why), rule, lambda: (None, "")
+    ready = prepared(model, inputs, said.batch, said.mode, words, said.options, fuse=said.fuse, loaded=loaded)
+    return _passed(model, inputs, said, rule, criterion, ready)
+
+
+def _passed(
+    model: Any,
+    inputs: Any,
+    said: Said,
+    rule: Convention,
+    criterion: GivenLoss | None,
+    ready: tuple[Loaded, RunInfo, Arguments],
+) -> tuple[Trace, Convention, _Step]:
+    """Do what `_run` says with a model that is ready."""
+    from vggcost.trace import trace_model
+
+    loaded, run, arguments = ready
+    mode, limits = said.mode, {**loaded.assume, **said.assume}
+    go = partial(trace_model, assume=limits, dtype=said.dtype, criterion=criterion)
     try:
-        trace = trace_model(loaded.model, run, arguments=arguments, assume=limits, dtype=dtype, criterion=criterion)
+        trace = go(loaded.model, run, arguments=arguments)
     except TraceError as error:
-        if not fallback:
+        if not said.fallback:
             if (until := getattr(error, "trace", None)) is not None:
                 error.table = cost_table(until, rule)
             elif loaded.hint and inputs is None:
                 raise TraceError(f"{error}{loaded.hint}") from error.__cause__
             raise
         loaded, run, arguments = prepared(
-            model, inputs, said.batch, mode, words, said.options, fuse=said.fuse, real=True
+            model, inputs, said.batch, mode, said.words(), said.options, fuse=said.fuse, real=True
         )
         run = replace(run, device="cpu", note=joined(run.note, f"{_REAL}: {error}", _drawn(arguments)))
-        trace = trace_model(loaded.model, run, arguments=arguments, assume=limits, dtype=dtype, criterion=criterion)
-    step, why_not = None, ""
-    if said.saved and mode == "inference":
-        step_run = replace(run, mode="training")
+        trace = go(loaded.model, run, arguments=arguments)
+
+    def step() -> tuple[Trace | None, str]:
+        if not said.saved or mode != "inference":
+            return None, ""
         try:
-            step = trace_model(
-                loaded.model, step_run, arguments=arguments, assume=limits, dtype=dtype, criterion=criterion,
-                backward=False,
-            )  # fmt: skip
+            return go(loaded.model, replace(run, mode="training"), arguments=arguments, backward=False), ""
         except TraceError as error:  # the memory section says so
-            why_not = str(error)
-    return Traced(trace, rule, step, why_not)
+            return None, str(error)
+
+    return trace, rule, step
 
 
 def prepared(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from functools import lru_cache, partial
 from math import prod
 from typing import Any
@@ -32,10 +33,11 @@ from vggcost.records import (
 )
 from vggcost.units import exact, product
 
-__all__ = ["cost_table"]
+__all__ = ["cost_table", "with_saved"]
 
 _HELD = ("param", "buffer", "input")
 OUTSIDE = -1
+_REMEMBERED = 1000  # ops of a row that is remembered; the key of more would take longer than the row
 _LIMIT = 20_000  # remembered rows of a convention; far more than any model has of different ones
 
 
@@ -77,14 +79,15 @@ def cost_table(trace: Trace, convention: Convention, training: Trace | None = No
 def _coverage(trace: Trace, convention: Convention) -> Coverage:
     kinds = [*(module.kind for module in trace.modules), ""]  # the last one is found at OUTSIDE
     named = bool(convention.function_prices)
-    keys = [
-        (op.op, op.nature, kinds[op.module], function_of(op, trace.functions).name if named else "") for op in trace.ops
-    ]
-    alike = dict(zip(keys, trace.ops, strict=True))
+    alike: dict[tuple[str, str, str, str], OpRecord] = {}
+    counts: dict[tuple[str, str, str, str], int] = defaultdict(int)
+    for op in trace.ops:
+        key = op.op, op.nature, kinds[op.module], function_of(op, trace.functions).name if named else ""
+        alike[key] = op
+        counts[key] += 1
     found: dict[str, Counter[str]] = {"counted": Counter(), "free": Counter(), "unknown": Counter()}
-    for key, calls in Counter(keys).items():
-        name, _, kind, function = key
-        status = status_of(alike[key], kind, convention)
+    for (name, nature, kind, function), calls in counts.items():
+        status = status_of(alike[name, nature, kind, function], kind, convention)
         if status == "counted" and rule_of(function, convention) == NOTHING:
             status = "free"
         found[status][name] += calls
@@ -116,11 +119,11 @@ def _layers(trace: Trace, made: list[OpRecord], convention: Convention) -> tuple
     for storage in storages:
         if storage.saved_by >= 0:
             saved[storage.saved_by] += storage.nbytes
-    fields = fields_of([op for op in trace.ops if op.phase in FORWARD], _input_storages(trace))
+    fields = fields_of((op for op in trace.ops if op.phase in FORWARD), _input_storages(trace))
     training = trace.run.mode == "training"
     functions = trace.functions if convention.function_prices else ()
     row = partial(_row, convention, functions, training, _known(convention, training))
-    seen = {i for i, storage in enumerate(storages) if storage.role in _HELD}
+    seen = bytearray(storage.role in _HELD for storage in storages)
     distinct: list[int] = []
     rows = []
     for position, module in enumerate(trace.modules):
@@ -132,8 +135,11 @@ def _layers(trace: Trace, made: list[OpRecord], convention: Convention) -> tuple
         if not (atomic or held or saved_bytes or any(op.nature != "view" for op in ops)):
             continue
         whole = atomic or module.kind == trace.run.loss
-        new = set(module.outputs if whole else [op.outputs[0] for op in ops if _is_output(op)]) - seen
-        seen |= new
+        new = []
+        for i in module.outputs if whole else (op.outputs[0] for op in ops if _is_output(op)):
+            if not seen[i]:
+                seen[i] = True
+                new.append(i)
         distinct += new
         field, jump = (
             fields.of(position, module.outputs[0], module.output_shapes[0]) if module.outputs else (None, None)
@@ -221,10 +227,12 @@ def _row(
     receptive_field: Extent = None,
     jump: Extent = None,
 ) -> LayerCost:
-    key = _signature(module, ops, params, whole, functions)
+    key = _signature(module, ops, params, whole, functions) if len(ops) <= _REMEMBERED else None
     work = known.get(key)
     if work is None:
-        work = known[key] = _work(module, ops, params, whole, convention, functions, training)
+        work = _work(module, ops, params, whole, convention, functions, training)
+        if key is not None:
+            known[key] = work
     return LayerCost(
         path=module.path,
         call=module.call,
@@ -371,12 +379,19 @@ def _memory(
             "every layer's output once; an in-place layer adds nothing",
         ),
     ]
+    return (*lines, _saved(training, untrainable))
+
+
+def _saved(training: Trace | None, untrainable: str) -> MemoryLine:
     if training is None:
         note = untrainable or "not traced; a training step tells: --mode training"
-        lines.append(MemoryLine("saved for backward", None, None, note))
-    else:
-        saved = [s for s in training.storages if s.saved_by >= 0]
-        loss = f", loss {training.run.loss}" if training.run.loss else ""
-        note = f"what autograd keeps in a training step, parameters and buffers left out{loss}"
-        lines.append(MemoryLine("saved for backward", sum(s.numel for s in saved), sum(s.nbytes for s in saved), note))
-    return tuple(lines)
+        return MemoryLine("saved for backward", None, None, note)
+    saved = [s for s in training.storages if s.saved_by >= 0]
+    loss = f", loss {training.run.loss}" if training.run.loss else ""
+    note = f"what autograd keeps in a training step, parameters and buffers left out{loss}"
+    return MemoryLine("saved for backward", sum(s.numel for s in saved), sum(s.nbytes for s in saved), note)
+
+
+def with_saved(table: CostTable, training: Trace | None, untrainable: str) -> CostTable:
+    """Answer "saved for backward" in the table of an inference run; the arguments are those of `cost_table`."""
+    return replace(table, memory=(*table.memory[:-1], _saved(training, untrainable)))

@@ -374,7 +374,7 @@ class Recorder(Storages):
         return _Mode(self)
 
     def records(self) -> tuple[tuple[ModuleRecord, ...], tuple[OpRecord, ...], tuple[StorageRecord, ...]]:
-        """Freeze what was seen."""
+        """Freeze what was seen, once: each storage is given up for its record, as there may be millions."""
         self._reuse.clear()
         modules = tuple(
             ModuleRecord(
@@ -383,11 +383,10 @@ class Recorder(Storages):
             )
             for c in self.calls
         )  # fmt: skip
-        storages = tuple(
-            StorageRecord(s.module, s.role, s.numel, s.nbytes, s.born, s.died, s.saved_by, s.name)
-            for s in self.storages
-        )
-        return modules, tuple(self.ops), storages
+        noted: list[Any] = self.storages
+        for at, s in enumerate(noted):
+            noted[at] = StorageRecord(s.module, s.role, s.numel, s.nbytes, s.born, s.died, s.saved_by, s.name)
+        return modules, tuple(self.ops), tuple(noted)
 
 
 class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -177,6 +177,6 @@ def _death(
             record.ref = weakref.ref(storage, _death(ids, ops, reuse, storage._cdata, record))
             ops[-1] = ops[-1]._replace(op=f"{ops[-1].op}_", outputs=(position,))
         else:
-            record.died = len(ops)
+            record.died, record.ref = len(ops), None
 
     return died
