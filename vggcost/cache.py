@@ -20,6 +20,7 @@ from typing import Any
 from vggcost.errors import FileError
 from vggcost.files import replace_file
 from vggcost.origin import digest
+from vggcost.reading import loads, read_file
 
 __all__ = ["LIMIT", "Cache", "Kept", "cache_of_user", "imported_files", "own_code"]
 
@@ -77,17 +78,15 @@ class Cache:
         """Return what was kept under a key, unless it is damaged or a file it depends on has changed since."""
         path = self._path(key)
         try:
-            checksum, _, rest = path.read_bytes().partition(b"\n")
+            checksum, _, rest = read_file(path).partition(b"\n")
             head, _, body = rest.partition(b"\n")
             if checksum.decode() != digest(rest):
                 raise ValueError("damaged")
-            found = json.loads(head)
+            found = loads(head.decode("utf-8"))
             if found["key"] != json.loads(_text(key)) or found["depends"] != digests(found["depends"]):
                 return None
             text = body.decode("utf-8")
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (FileError, ValueError, KeyError, TypeError):
             return None
         with suppress(OSError):
             os.utime(path)  # it was used now
@@ -162,8 +161,8 @@ def digests(paths: Mapping[str, Any] | list[str]) -> dict[str, str]:
     found = {}
     for path in paths:
         try:
-            found[path] = digest(Path(path).read_bytes())
-        except OSError:
+            found[path] = digest(read_file(path))
+        except FileError:
             found[path] = ""
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from contextlib import suppress
@@ -33,27 +34,29 @@ def replace_file(target: str | Path, data: bytes, advice: str = "") -> None:
     """
     path = Path(target)
     tail = f"; {advice}" if advice else ""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise FileError(f"cannot write {target}: it is a folder{tail}")
     temporary = None
     try:
-        if path.exists() and not path.is_file():  # /dev/stdout, a pipe: nothing to replace
+        if os.path.exists(path) and not os.path.isfile(path):  # /dev/stdout, a pipe: nothing to replace
             path.write_bytes(data)
             return
-        path = path.resolve()  # through a link to the file it names
-        if path.exists() and not os.access(path, os.W_OK):
+        path = Path(os.path.realpath(path))  # through a link to the file it names
+        if os.path.islink(path):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if os.path.exists(path) and not os.access(path, os.W_OK):
             raise PermissionError(13, "the file is read-only")
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
+        mode = path.stat().st_mode & 0o777 if os.path.exists(path) else 0o666 & ~_umask()
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:50]}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         os.chmod(temporary, mode)
         os.replace(temporary, path)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # of a name with NUL
         if temporary is not None:
             with suppress(OSError):
                 os.unlink(temporary)
-        raise FileError(f"cannot write {target}: {error.strerror or error}{tail}") from None
+        raise FileError(f"cannot write {target}: {getattr(error, 'strerror', None) or error}{tail}") from None
 
 
 def _umask() -> int:

@@ -14,6 +14,9 @@ from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from vggcost.errors import FileError
+from vggcost.reading import read_file, resolved
+
 __all__ = ["LIBRARIES", "code_digest", "digest", "is_editable", "leads_to", "versions"]
 
 LIBRARIES = {"torchvision": "torchvision", "timm": "timm", "hf": "transformers"}
@@ -33,14 +36,14 @@ def leads_to(name: str, path: Iterable[str] = ()) -> Path | None:
     """
     place, colon, inner = name.partition(":")
     if colon and place in LIBRARIES:
-        return Path(inner).resolve() if place == "hf" and inner.endswith(".json") else None
+        return resolved(inner) if place == "hf" and inner.endswith(".json") else None
     if name.endswith(".pt2"):
-        return Path(name).resolve()
+        return resolved(name)
     place, colon, _ = name.rpartition(":")
     if not colon:
         return None
     if place.endswith(".py") or os.sep in place:
-        return Path(place).resolve()
+        return resolved(place)
     where: list[str] = [os.getcwd(), *path]
     for part in place.split("."):
         spec = PathFinder.find_spec(part, where)
@@ -64,8 +67,8 @@ def code_digest(name: str, path: Iterable[str] = ()) -> str:
     """Return the fingerprint of the file that a model's name stands for; empty where there is none."""
     file = leads_to(name, path)
     try:
-        return digest(file.read_bytes()) if file is not None else ""
-    except OSError:  # loading it says so in its own words
+        return digest(read_file(file)) if file is not None else ""
+    except FileError:  # loading it says so in its own words
         return ""
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from vggcost.errors import TableError
 from vggcost.inert import as_json
+from vggcost.reading import loads
 from vggcost.records import (
+    OF_TRAINING,
     SCHEMA,
     SUMMED,
     Assumption,
@@ -24,6 +25,7 @@ from vggcost.records import (
     Totals,
     absent,
 )
+from vggcost.schema import MOST, check, decimal, each, either, fields_of, maybe, named, number, one_of, text, truth
 
 __all__ = ["dump", "from_data", "read", "to_data"]
 
@@ -44,7 +46,7 @@ def to_data(table: CostTable) -> dict[str, Any]:
     return data
 
 
-def read(text: str) -> CostTable:
+def read(given: str) -> CostTable:
     """Read a table that `dump` wrote.
 
     Raises:
@@ -52,14 +54,14 @@ def read(text: str) -> CostTable:
             of its layers.
     """
     try:
-        data = json.loads(text)
+        data = loads(given)
     except ValueError as error:
         raise TableError(f"not JSON ({error}); give a file written by 'vggcost report --format json'") from None
     if not isinstance(data, dict) or "schema" not in data or "layers" not in data:
         raise TableError("JSON, but not a vggcost table; 'vggcost report --format json' writes one")
     if data["schema"] != SCHEMA:
         raise TableError(
-            f"written with schema {data['schema']!r}, this vggcost reads schema {SCHEMA}; "
+            f"written with schema {data['schema']!r:.60}, this vggcost reads schema {SCHEMA}; "
             "make the file again with this version, or install the one that wrote it"
         )
     table = from_data(data)
@@ -75,9 +77,64 @@ def from_data(data: Mapping[str, Any]) -> CostTable:
         TableError: something in it is missing, foreign or of a wrong type.
     """
     try:
+        check(data, TABLE)
         return _read(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TableError(f"a damaged vggcost table ({type(error).__name__}: {error}); make it again") from None
+        raise TableError(f"a damaged vggcost table ({_said(error)}); make it again") from None
+
+
+def _said(error: Exception) -> str:
+    return str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+
+
+# What a table may hold.
+
+_COUNT, _TEXTS = number(), each(text)
+_PLAIN = either(number(-MOST), text, truth, decimal, maybe(text))
+_EXTENT = either(_COUNT, each(_COUNT), maybe(_COUNT))
+_TOTALS = dict.fromkeys(SUMMED, maybe(_COUNT))
+_PRICES = named(text)
+
+TABLE = fields_of(
+    {
+        "schema": number(),
+        "weight_layers": _COUNT,
+        "run": fields_of(
+            {
+                **dict.fromkeys(("model", "title", "source", "command"), text), "aliases": _TEXTS, "versions": named(text),
+                "inputs": each(fields_of({"name": text, "shape": each(_COUNT), "dtype": text})), "batch": number(1),
+                "mode": one_of("inference", "training"),
+            },
+            dict.fromkeys(("loss", "note", "device"), text) | dict.fromkeys(("param_dtypes", "buffer_dtypes"), _TEXTS),
+        ),
+        "convention": fields_of(
+            {"name": text, "flops_per_mac": _COUNT, "sentence": text},
+            dict.fromkeys(("bias", "exhaustive"), truth)
+            | dict.fromkeys(("prices", "layer_prices", "function_prices"), _PRICES),
+        ),
+        "layers": each(
+            fields_of(
+                {
+                    **_TOTALS, **dict.fromkeys(("path", "kind", "working"), text), "call": _COUNT,
+                    "output_shape": each(_COUNT), "receptive_field": _EXTENT, "jump": _EXTENT,
+                    "attributes": named(either(_PLAIN, each(either(_PLAIN, each(_PLAIN))))),
+                }
+            )
+        ),
+        "containers": named(text),
+        "totals": fields_of(
+            {name: kind for name, kind in _TOTALS.items() if name not in OF_TRAINING}, dict.fromkeys(OF_TRAINING, maybe(_COUNT))
+        ),
+        "memory": each(
+            fields_of({"definition": text, "elements": maybe(_COUNT), "bytes": maybe(_COUNT), "note": text})
+        ),
+        "coverage": fields_of(
+            dict.fromkeys(("counted", "free", "unknown"), named(_COUNT)),
+            {"assumed": each(fields_of({"op": text, "calls": _COUNT, "text": text}))},
+        ),
+    }
+)  # fmt: skip
+"""The kind of a saved table."""
 
 
 # Where tuples of pairs become JSON objects.
@@ -140,13 +197,12 @@ def _read_layer(data: Mapping[str, Any], unknown: Collection[str]) -> LayerCost:
     layer["output_shape"] = _ints(layer["output_shape"])
     for name in ("receptive_field", "jump"):
         layer[name] = _ints(layer[name]) if isinstance(layer[name], list) else layer[name]
-    for name in ("path", "kind", "working"):
-        if not isinstance(layer[name], str):
-            raise TypeError(f"{name} is not text")
-    layer["attributes"] = tuple(
-        (key, tuple(value) if isinstance(value, list) else value) for key, value in sorted(layer["attributes"].items())
-    )
+    layer["attributes"] = tuple((key, _as_tuple(value)) for key, value in sorted(layer["attributes"].items()))
     return LayerCost(**layer)
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def _pairs(data: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

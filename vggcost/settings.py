@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vggcost.errors import ConfigError
+from vggcost.errors import ConfigError, FileError
+from vggcost.reading import CONFIG, not_deep, read_file
 
 __all__ = ["Settings", "settings"]
 
@@ -48,17 +50,22 @@ def settings(folder: Path | None = None) -> Iterator[Settings]:
     start = (folder or Path.cwd()).resolve()
     for place in (start, *start.parents):
         for name, tables in _FILES.items():
-            found = _read(place / name, tables) if (place / name).is_file() else None
+            found = _read(place / name, tables) if os.path.isfile(place / name) else None
             if found is not None:
                 yield Settings(place / name, tables, found)
 
 
 def _read(path: Path, tables: tuple[str, ...]) -> dict[str, Any] | None:
     try:
-        data: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+        data: Any = tomllib.loads(read_file(path, CONFIG).decode("utf-8-sig"))
+        not_deep(data)
+    except FileError as error:
+        raise ConfigError(str(error)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read {path}: {error}; save it as UTF-8") from None
+    except RecursionError:
+        raise ConfigError(f"{path} is nested too deeply to be a configuration") from None
+    except ValueError as error:  # TOML's errors are such, and so is a number with too many digits
         raise ConfigError(f"{path} is not TOML: {error}") from None
     for table in tables:
         if not isinstance(data, dict) or table not in data:

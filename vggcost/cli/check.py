@@ -61,7 +61,7 @@ def check(
     project = read_project()
     limits = limits if limits is not None else project.limits
     path = baseline_path(project, baseline)
-    if not path.exists() and (limits is None or any(limit.tolerance.kind != "ceiling" for limit in limits)):
+    if not os.path.exists(path) and (limits is None or any(limit.tolerance.kind != "ceiling" for limit in limits)):
         raise FileError(
             f"there is no baseline {path}; 'vggcost lock' writes one, limits such as params:<=26M need none"
         )
@@ -151,8 +151,8 @@ def _summarise(checked: Sequence[Checked]) -> None:
 
     path = Path(target)
     try:
-        used = path.stat().st_size if path.exists() else 0
+        used = path.stat().st_size if os.path.exists(path) else 0
         with path.open("ab") as file:
             file.write(encoded(summary(checked, used)))
-    except OSError as error:
-        raise FileError(f"cannot write the job summary {target}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot write the job summary {target}: {getattr(error, 'strerror', None) or error}") from None

@@ -16,6 +16,7 @@ from vggcost.cli.options import assume_option
 from vggcost.errors import BaselineError, OptionError
 from vggcost.guard import Baseline, Limit, Project, Spec, accept_command, limits_of, read_baseline
 from vggcost.guard.config import MODES
+from vggcost.reading import resolved
 from vggcost.units import did_you_mean
 
 __all__ = ["baseline_path", "chosen", "known_targets", "lock_command", "needs_peak", "spec_options", "stored"]
@@ -59,7 +60,7 @@ def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def baseline_path(project: Project, given: str | None) -> Path:
     """Return the path of the baseline: as given, or the project's."""
-    return Path(given).resolve() if given is not None else project.baseline
+    return resolved(given) if given is not None else project.baseline
 
 
 def lock_command(
@@ -75,7 +76,7 @@ def lock_command(
 
 def stored(path: Path) -> Baseline:
     """Read the baseline; empty if there is none."""
-    return read_baseline(path) if path.exists() else {}
+    return read_baseline(path) if os.path.exists(path) else {}
 
 
 def chosen(names: Sequence[str], project: Project, baseline: Baseline, given: dict[str, Any]) -> list[Spec]:
@@ -119,11 +120,11 @@ def _spec(name: str, project: Project, baseline: Baseline, given: dict[str, Any]
 
 def _from_folder(name: str, folder: Path) -> str:
     """Write a name that holds a path of the working directory as one of the project's folder."""
-    if folder == Path.cwd().resolve():
+    if folder == resolved(Path.cwd()):
         return name
     prefix = "hf:" if name.startswith("hf:") else ""
     path, colon, factory = name.removeprefix(prefix).partition(":")
-    if os.path.isabs(path) or not Path(path).is_file():
+    if os.path.isabs(path) or not os.path.isfile(path):
         return name
     return f"{prefix}./{Path(os.path.relpath(path, folder)).as_posix()}{colon}{factory}"
 

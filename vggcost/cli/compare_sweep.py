@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from vggcost.errors import FileError, OptionError, TableError
+from vggcost.reading import read_file
 
 __all__ = ["compare_sweep", "read_errors"]
 
@@ -42,9 +44,8 @@ def read_errors(path: str) -> dict[str, float]:
         TableError: it has not the columns, or a value is no number.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
+        rows = list(csv.DictReader(io.StringIO(read_file(path).decode("utf-8-sig"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
         raise FileError(f"cannot read {path}: {error}") from None
     known = set(rows[0]) if rows else set()
     column = next((name for name in ("top1_error", "top1_err", "top1") if name in known), None)
@@ -54,10 +55,14 @@ def read_errors(path: str) -> dict[str, float]:
     for row in rows:
         try:
             value = float(row[column])
+            if not 0 <= value <= 100:
+                raise ValueError
         except (TypeError, ValueError):
-            raise TableError(f"{path}: the {column} of {row['model']!r} is {row[column]!r}, not a number") from None
+            raise TableError(
+                f"{path}: the {column} of {row['model']!r} is {row[column]!r}, not a number from 0 to 100"
+            ) from None
         wrong = round(100 - value, 6) if column == "top1" else value
-        name = row["model"]
+        name = row["model"] or ""
         for known_as in (name, f"timm:{name}", f"timm:{name.partition('.')[0]}"):
             found[known_as] = min(wrong, found.get(known_as, wrong))
     if not found:

@@ -134,6 +134,9 @@ def main(arguments: list[str] | None = None) -> None:
     if arguments is None:
         arguments = sys.argv[1:]
     traced = "--traceback" in arguments
+    if any("\0" in word for word in arguments):
+        complain("vggcost: an argument has the sign NUL, which no name can have")
+        sys.exit(2)
     sys.exit(_run([word for word in arguments if word != "--traceback"], traced))
 
 

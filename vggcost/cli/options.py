@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
+
+from vggcost.reading import read_stdin
 
 __all__ = [
     "assume_option",
@@ -59,7 +60,7 @@ def _inputs(texts: tuple[str, ...], input_json: str | None) -> Any:
         return Path(input_json)
     from vggcost.load import JsonText
 
-    return JsonText.decoded(sys.stdin.buffer.read(), "standard input")
+    return JsonText.decoded(read_stdin(), "standard input")
 
 
 def assume_option(function: Command) -> Command:

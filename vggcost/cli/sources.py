@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vggcost.errors import BaselineError, FileError, TableError
+from vggcost.errors import BaselineError, TableError
+from vggcost.reading import read_file, read_stdin
 from vggcost.records import CostTable
 from vggcost.units import did_you_mean
 
@@ -35,10 +35,7 @@ def read_text(path: str) -> str:
         TableError: it is not text.
     """
     try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        return data.decode("utf-8")
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
+        return (read_stdin() if path == "-" else read_file(path)).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise TableError(f"{path}: not text; give a file written by 'vggcost report --format json'") from None
 

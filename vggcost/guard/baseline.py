@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ from vggcost.errors import BaselineError, ConfigError, FileError, TableError
 from vggcost.files import encoded, replace_file
 from vggcost.guard.config import Spec, read_spec
 from vggcost.inert import json_line
+from vggcost.reading import loads, read_file
 from vggcost.records import SUMMED, CostTable, Coverage, Totals, absent
 from vggcost.saved import from_data, to_data
+from vggcost.schema import check, maybe, number
 
 __all__ = ["SCHEMA", "Baseline", "Entry", "dump_baseline", "is_baseline", "kept", "read_baseline", "update_baseline"]
 
@@ -132,11 +135,9 @@ def read_baseline(path: Path) -> Baseline:
         BaselineError: it is no baseline, of another schema, cut off, edited by hand, in conflict, or names a model twice.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise FileError(f"there is no baseline {path}; 'vggcost lock MODEL' writes one") from None
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
+        if not os.path.exists(path):
+            raise FileError(f"there is no baseline {path}; 'vggcost lock MODEL' writes one")
+        text = read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BaselineError(f"{path}: not text; {_restore(path)}") from None
     return parse_baseline(text, path)
@@ -156,9 +157,7 @@ def parse_baseline(text: str, path: Path) -> Baseline:
             f"'git checkout --ours {path.name}', then run 'vggcost lock'"
         )
     try:
-        data = json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, path))
-    except RecursionError:
-        raise BaselineError(f"{path}: nested too deeply to be a baseline; {_restore(path)}") from None
+        data = loads(text, lambda pairs: _once(pairs, path))
     except ValueError as error:
         cut = getattr(error, "pos", 0) >= len(text.rstrip()) or "Unterminated" in str(error)
         what = "cut off" if cut else "not JSON"
@@ -193,8 +192,7 @@ def _read(name: str, value: Any, path: Path) -> Entry:
         spec = dict(data.pop("spec"))
         source = spec.pop("source")
         peak = data.pop("peak_bytes", None)
-        if peak is not None and type(peak) is not int:
-            raise TypeError(f"peak_bytes {peak!r} is not an integer")
+        check(peak, maybe(number()))
         data["layers"] = [{**_LAYER, **layer, "path": at} for at, layer in data["layers"]]
         data["run"] = {"command": "", "versions": {}, "aliases": (), **data["run"]}
         data["coverage"] = {"counted": {}, "free": {}, "unknown": {}, **data["coverage"]}
@@ -239,12 +237,12 @@ def update_baseline(path: Path, entries: Iterable[Entry], remove: Iterable[str] 
         BaselineError: what is there cannot be read.
     """
     with _locked(path.parent):
-        before = read_baseline(path) if path.exists() else {}
+        before = read_baseline(path) if os.path.exists(path) else {}
         gone = set(remove)
         after = {name: entry for name, entry in before.items() if name not in gone}
         after |= {entry.spec.name: entry for entry in entries}
         data = encoded(dump_baseline(after.values()))
-        if path.exists() and path.read_bytes() == data:
+        if os.path.exists(path) and read_file(path) == data:
             return False
         replace_file(path, data, "make it writable, or name another with --baseline")
         return True
@@ -258,7 +256,6 @@ def _locked(folder: Path) -> Iterator[None]:
     """
     try:
         import fcntl
-        import os
 
         handle = os.open(folder, os.O_RDONLY)
     except ImportError:

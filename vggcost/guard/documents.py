@@ -16,6 +16,7 @@ from vggcost.files import replace_file
 from vggcost.guard.figures import Figures
 from vggcost.guard.markers import LANGUAGES, Region, find_regions
 from vggcost.guard.tables import figure, grid
+from vggcost.reading import read_file
 from vggcost.report.grid import markdown, rst
 
 __all__ = ["Document", "Finding", "Outcome", "checksum", "find_documents", "read_document", "save", "work_out"]
@@ -77,11 +78,11 @@ def find_documents(paths: Iterable[str]) -> list[Path]:
     found: list[Path] = []
     for text in paths:
         path = Path(text)
-        if path.is_dir():
+        if os.path.isdir(path):
             for folder, folders, files in os.walk(path):
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 found += [Path(folder) / name for name in sorted(files) if Path(name).suffix.lower() in LANGUAGES]
-        elif not path.exists():
+        elif not os.path.exists(path):
             raise FileError(f"no such file or folder: {text}")
         elif path.suffix.lower() not in LANGUAGES:
             raise DocumentError(
@@ -99,10 +100,7 @@ def read_document(path: Path) -> Document:
         FileError: it cannot be read.
         DocumentError: it is not UTF-8, nor UTF-16 with a byte order mark.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from None
+    data = read_file(path)
     bom, encoding = next((known for known in _BOMS if data.startswith(known[0])), (b"", "utf-8"))
     try:
         text = data[len(bom) :].decode(encoding)
@@ -148,7 +146,7 @@ def save(document: Document, text: str) -> None:
     Raises:
         FileError: it cannot be written, or has changed since it was read.
     """
-    if document.path.read_bytes() != document.data:
+    if read_file(document.path) != document.data:
         raise FileError(f"{document.name} was changed while its figures were computed; run this again")
     replace_file(document.path, document.encoded(text))
 

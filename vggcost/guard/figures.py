@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from vggcost.errors import DocumentError, FileError, TableError
 from vggcost.guard.baseline import read_baseline
 from vggcost.guard.config import BASELINE, read_project
+from vggcost.reading import read_file, resolved
 from vggcost.records import CostTable
 from vggcost.units import did_you_mean
 from vggcost.zoo import find
@@ -102,9 +104,9 @@ class Figures:
 
     def _locked(self, folder: Path) -> dict[str, CostTable]:
         """The baseline's tables by name."""
-        path: Path = self._once(("project", folder), lambda: _baseline(folder.resolve()))
+        path: Path = self._once(("project", folder), lambda: _baseline(resolved(folder)))
         self.files.add(path)
-        entries = self._once(("baseline", path), lambda: read_baseline(path) if path.exists() else {})
+        entries = self._once(("baseline", path), lambda: read_baseline(path) if os.path.exists(path) else {})
         return {name: entry.table for name, entry in entries.items()}
 
     def _refusal(self, name: str, folder: Path) -> str:
@@ -126,7 +128,7 @@ def _baseline(folder: Path) -> Path:
     if project.file is not None:
         return project.baseline
     paths = [place / BASELINE for place in (folder, *folder.parents)]
-    return next((path for path in paths if path.exists()), paths[0])
+    return next((path for path in paths if os.path.exists(path)), paths[0])
 
 
 def saved_table(path: Path, name: str) -> CostTable:
@@ -137,9 +139,9 @@ def saved_table(path: Path, name: str) -> CostTable:
         TableError: it is no table.
     """
     try:
-        return CostTable.from_json(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise FileError(f"cannot read {name}: {error.strerror or error}; paths start at the document") from None
+        return CostTable.from_json(read_file(path).decode("utf-8-sig"))
+    except FileError as error:
+        raise FileError(f"{error}; paths start at the document") from None
     except UnicodeDecodeError:
         raise TableError(f"{name}: not text; give a file written by 'vggcost report --format json'") from None
     except TableError as error:

@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vggcost.errors import FileError
 from vggcost.guard.config import Project
 from vggcost.inert import json_line
+from vggcost.reading import read_file, resolved
 
 __all__ = ["Place", "places_of"]
 
@@ -31,7 +33,7 @@ def places_of(names: Iterable[str], project: Project, baseline: Path, root: Path
         baseline: whose text may hold them.
         root: where paths begin, such as the checkout of a forge; None: the working directory.
     """
-    start = (root or Path.cwd()).resolve()
+    start = resolved(root or Path.cwd())
     texts = [(path, _read(path)) for path in (baseline, project.file) if path is not None]
     found = {}
     for name in names:
@@ -41,13 +43,13 @@ def places_of(names: Iterable[str], project: Project, baseline: Path, root: Path
             at = re.search(key, text, flags=re.MULTILINE)
             if at is not None:
                 line = text.count("\n", 0, at.end()) + 1
-                found[name] = Place(Path(os.path.relpath(path.resolve(), start)).as_posix(), line)
+                found[name] = Place(Path(os.path.relpath(resolved(path), start)).as_posix(), line)
                 break
     return found
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return read_file(path).decode("utf-8")
+    except (FileError, UnicodeDecodeError):
         return ""  # it is no baseline, or there is none, and whoever needs it has said so

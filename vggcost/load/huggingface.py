@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from vggcost.errors import ModelError, OptionError
+from vggcost.errors import FileError, ModelError, OptionError, VggcostError
+from vggcost.load.hf_fields import check_fields
 from vggcost.load.hf_inputs import DefaultInputs
 from vggcost.load.hf_sizes import Sizes
 from vggcost.load.libraries import imported
 from vggcost.load.loaded import Loaded
 from vggcost.load.user import where
+from vggcost.reading import CONFIG, loads, read_file
 from vggcost.units import did_you_mean
 
 __all__ = ["load", "names"]
@@ -68,7 +68,10 @@ def load(name: str, options: dict[str, Any]) -> Loaded:
     fields: dict[str, Any] = _read(name) if name.endswith(".json") else {"model_type": name}
     options = dict(options)
     wanted = options.pop("architecture", None)
+    if wanted is not None and not isinstance(wanted, str):
+        raise OptionError(f"-k architecture must be the name of a class, not {wanted!r:.60}")
     kind = fields.get("model_type")
+    check_fields(name, {**fields, **options})
     known = names()
     if kind not in known:
         if kind is None:
@@ -82,9 +85,11 @@ def load(name: str, options: dict[str, Any]) -> Loaded:
         factory = _architecture(config, wanted, fields.get("architectures"))
         try:
             model = factory._from_config(config)
+            inputs = DefaultInputs(model, config, _is(config, "KEYPOINT_MATCHING"))
+        except VggcostError:
+            raise
         except Exception as error:
             raise ModelError(_unbuilt(name, kind, error)) from error
-        inputs = DefaultInputs(model, config, _is(config, "KEYPOINT_MATCHING"))
     title = f"{factory.__name__} ({kind})"
     loaded = Loaded(model, f"hf:{name}", title, (), "hf", None, ordinary=inputs.ordinary(), hint=_hint(name, kind))
     return replace(loaded, input=inputs, completed=inputs.completed) if inputs.given else loaded
@@ -92,9 +97,9 @@ def load(name: str, options: dict[str, Any]) -> Loaded:
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        fields = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror or error}") from None
+        fields = loads(read_file(path, CONFIG).decode("utf-8-sig"), finite=False)  # some configs have an infinity
+    except FileError as error:
+        raise ModelError(str(error)) from None
     except ValueError as error:
         raise ModelError(f"{path} is not JSON: {error}") from None
     if not isinstance(fields, dict):

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vggcost.errors import FileError, InputError
+from vggcost.errors import InputError
 from vggcost.load.inputs import named, sized, tensor_of
 from vggcost.load.values import given
+from vggcost.reading import loads, read_file
 from vggcost.records import Arguments, InputRecord
 from vggcost.units import did_you_mean
 
@@ -40,9 +41,7 @@ def read_json(text: str, batch: int = 1) -> Arguments:
         False
     """
     try:
-        data = json.loads(text, object_pairs_hook=_object)
-    except RecursionError:
-        raise InputError("JSON that is nested too deeply to be read") from None
+        data = loads(text, _object)
     except ValueError as error:
         raise InputError(f"not JSON ({error}); {_FORM}") from None
     if batch < 1:
@@ -73,10 +72,7 @@ class JsonText:
             FileError: it cannot be read.
             InputError: it is not text.
         """
-        try:
-            return cls.decoded(path.read_bytes(), str(path))
-        except OSError as error:
-            raise FileError(f"cannot read {path}: {error.strerror or error}") from None
+        return cls.decoded(read_file(path), str(path))
 
     @classmethod
     def decoded(cls, data: bytes, source: str) -> JsonText:

@@ -118,11 +118,11 @@ def _published(name: str) -> tuple[Published, ...]:
 
 
 def _unknown(name: str) -> str:
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         return f"{name!r} is a folder; name a factory in one of its files: {Path(name) / 'model.py'}:make_model"
     if Path(name).suffix == ".py":
         return f"{name!r} names a file; say which factory in it: {name}:make_model"
-    if Path(name).is_file():
+    if os.path.isfile(name):
         return (
             f"{name!r} is a file that says nothing of an architecture that can be read safely; give the model as a "
             "program of torch.export (./model.pt2) or as the code that builds it (./file.py:factory)"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vggcost.errors import ModelError, OptionError, VggcostError, one_line
+from vggcost.reading import resolved
 from vggcost.units import did_you_mean
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ def is_file(place: str) -> bool:
 
 def _from_file(place: str) -> Any:
     path = Path(place)
-    if not path.is_file():
-        raise ModelError(f"{place} is a folder; name a file in it" if path.is_dir() else f"no such file: {place}")
-    folder = str(path.resolve().parent)
+    if not os.path.isfile(path):
+        raise ModelError(f"{place} is a folder; name a file in it" if os.path.isdir(path) else f"no such file: {place}")
+    folder = str(resolved(path).parent)
     module_name = f"vggcost_user_{re.sub(r'[^0-9a-zA-Z_]', '_', path.stem)}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:

@@ -42,11 +42,11 @@ def _entry(layer: LayerCost) -> str:
     attributes: dict[str, Any] = dict(layer.attributes)
     out = layer.output_shape[1] if len(layer.output_shape) > 1 else 0
     kernel = attributes.get("kernel_size")
-    if not kernel:
-        return f"{layer.kind}-{attributes['hidden_size']}" if is_recurrent(layer) else f"FC-{out}"
+    if not isinstance(kernel, tuple) or not kernel:
+        return f"{layer.kind}-{attributes.get('hidden_size', out)}" if is_recurrent(layer) else f"FC-{out}"
     size = str(kernel[0]) if len(set(kernel)) == 1 else "×".join(map(str, kernel))
     groups = attributes.get("groups", 1)
-    return f"conv{size}-{out}" + (f" ({groups} groups)" if groups > 1 else "")
+    return f"conv{size}-{out}" + (f" ({groups} groups)" if isinstance(groups, int) and groups > 1 else "")
 
 
 _HEADINGS = {"other": "no stride", "recurrent": "recurrent", "fc": "fully connected"}

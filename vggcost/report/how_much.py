@@ -56,13 +56,15 @@ def between(table: CostTable, findings: Sequence[Finding]) -> list[str | Figure]
         the 5.88 MiB between them.
     """
     at = _position(table, "outputs")
-    convolutions, outputs = table.memory[0].bytes or 0, (table.memory[at].bytes or 0) if at is not None else 0
+    if at is None:
+        return []
+    convolutions, outputs = table.memory[0].bytes or 0, table.memory[at].bytes or 0
     if not 0 < convolutions < outputs:
         return []
     layers = [layer for layer in table.layers if layer.conv_activations]
     alone = all(layer.kind.startswith("Conv") for layer in layers)
     number = f"{exact(len(layers))} " if alone else ""
-    once = ", ReLU in place once with what it changes" if "in place" in table.memory[at or 0].definition else ""
+    once = ", ReLU in place once with what it changes" if "in place" in table.memory[at].definition else ""
     rest = Counter[str]()
     for layer in table.layers:
         if not layer.conv_activations and layer.activation_bytes:

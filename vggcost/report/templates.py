@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,6 +14,7 @@ from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from vggcost.errors import TemplateError, one_line
+from vggcost.reading import CONFIG, read_file, resolved
 from vggcost.units import did_you_mean
 
 if TYPE_CHECKING:
@@ -53,8 +55,8 @@ def environment(escape: Callable[[str], str] | None = None) -> Environment:
 def text(name: str) -> str:
     """Read a file of the templates' folder, such as a style, or of the folder of `templates_from` if it has one."""
     folder = _FOLDER.get()
-    if folder is not None and (folder / name).is_file():
-        return (folder / name).read_text(encoding="utf-8")
+    if folder is not None and os.path.isfile(folder / name):
+        return read_file(folder / name, CONFIG).decode("utf-8")
     return _shipped().joinpath(name).read_text(encoding="utf-8")
 
 
@@ -87,7 +89,7 @@ def templates_from(folder: str | Path | None) -> Iterator[None]:
     if folder is None:
         yield
         return
-    path = Path(folder).resolve()
+    path = resolved(folder)
     _check(path, folder)
     token = _FOLDER.set(path)
     try:
@@ -102,9 +104,12 @@ def templates_from(folder: str | Path | None) -> Iterator[None]:
 
 
 def _check(folder: Path, given: str | Path) -> None:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise TemplateError(f"no folder {given} with templates")
     names, found = _shipped_names(), sorted(file.name for file in folder.iterdir())
+    for name in set(names) & set(found):
+        if not os.path.isfile(folder / name):
+            raise TemplateError(f"{given}/{name} is no file")
     if not set(names) & set(found):
         hint = next((hint for name in found if (hint := did_you_mean(name, names))), "")
         raise TemplateError(f"nothing in {given} has the name of a template{hint}; they are {', '.join(names)}")

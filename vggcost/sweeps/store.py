@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any, BinaryIO
 from vggcost.errors import FileError, TableError
 from vggcost.files import replace_file
 from vggcost.inert import csv_lines, csv_text_of, json_line
+from vggcost.reading import loads, read_file
+from vggcost.schema import check, decimal, either, maybe, named, number, text
 from vggcost.sweeps.rows import COLUMNS, Row, key_of
 
 __all__ = ["FORMS", "Store", "read_rows"]
@@ -25,7 +26,7 @@ def _json_line(row: Row) -> str:
 
 def _json_rows(text: str) -> Iterator[Row]:
     for line in text.removesuffix("\n").split("\n"):  # splitlines() would split at signs inside of text
-        yield _checked(json.loads(line))
+        yield _checked(loads(line))
 
 
 def _csv_line(row: Row) -> str:
@@ -52,10 +53,7 @@ def _checked(row: Any) -> Row:
         raise ValueError("not the columns of a sweep")
     for name, kind in COLUMNS.items():
         value = row[name]
-        if isinstance(value, bool) or not (
-            value is None or isinstance(value, kind) or (kind is float and type(value) is int)
-        ):
-            raise ValueError(f"{name} is {value!r}")
+        check({name: value}, _NULLED[kind])
     return row
 
 
@@ -93,6 +91,7 @@ def _pyarrow() -> Any:
     return pyarrow.parquet
 
 
+_NULLED = {str: named(maybe(text)), int: named(maybe(number())), float: named(maybe(either(decimal, number())))}
 _HEADER = ",".join(COLUMNS) + "\n"
 # ending: what a row becomes, what rows are read back, and what stands first
 _LINES: dict[str, tuple[Callable[[Row], str], Callable[[str], Iterator[Row]], str]] = {
@@ -118,8 +117,11 @@ def read_rows(path: str | Path) -> list[Row]:
     try:
         if ending == ".parquet":
             return _parquet_rows(file)
-        text = file.read_bytes()
+        text = read_file(file, 2**31)
         whole = text[: text.rfind(b"\n") + 1].decode("utf-8")
+        begins = (_LINES[ending][2] or '{"model":').encode()
+        if not whole and text[: len(begins)] != begins[: len(text)]:
+            raise ValueError("it does not begin as such a file does")
         return list(_LINES[ending][1](whole)) if whole else []
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}") from None
