@@ -80,8 +80,8 @@ def memory(
     """
     if dtype and dtype not in DTYPES:
         raise OptionError(f"unknown dtype {dtype!r} for training; choose one of: {', '.join(DTYPES)}")
-    if accumulate < 1:
-        raise InputError(f"accumulate must be 1 or more, not {accumulate}")
+    if not 1 <= accumulate <= 10_000:  # each pass is traced
+        raise InputError(f"accumulate must be from 1 to 10,000, not {accumulate!r:.60}")
     if device not in ("cpu", "cuda"):
         raise OptionError(f"unknown device {device!r}; choose cpu or cuda")
     if context is not None and (isinstance(context, bool) or not isinstance(context, int) or context < 0):

@@ -9,6 +9,8 @@ from vggcost.zoo.facts import AGAINST_B, AT_256, facts_of, title_of
 
 __all__ = ["compare_stack"]
 
+_LARGEST = 2**20  # so that all counts of a map are sizes that torch has
+
 
 # What the paper compared, and what it says of it (Table 3; sections 2.3 and 4.1)
 _EXPERIMENTS = (
@@ -50,8 +52,8 @@ def compare_stack(
     form = stack_form(kernel)
     inputs = channels if in_channels is None else in_channels
     for name, value in (("channels", channels), ("in-channels", inputs), ("size", size)):
-        if value < 1:
-            raise OptionError(f"--{name} must be 1 or more, not {value}")
+        if not 1 <= value <= _LARGEST:
+            raise OptionError(f"--{name} must be 1 or more, and at most {_LARGEST:,}, not {value!r:.60}")
     sides = []
     for k, layers in ((kernel, 1), (3, form.layers)):
         paper = side_of(k, layers, channels, inputs, size, bias=bias, relu=relu, same=same)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vggcost.units import MOST
+
 __all__ = [
     "MOST",
     "Kind",
@@ -22,10 +24,6 @@ __all__ = [
     "text",
     "truth",
 ]
-
-MOST = 10**30
-"""No count of a model is as large: a net that took all the energy of the sun for a year would do fewer FLOPs."""
-
 
 Parts = Iterable[tuple[Any, Any, "Kind"]]
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vggcost.records import InputRecord
 
 __all__ = [
+    "MOST",
     "UNITS",
     "described",
     "did_you_mean",
@@ -27,6 +28,9 @@ __all__ = [
     "read_count",
     "shape",
 ]
+
+MOST = 10**30
+"""No count of a model is as large."""
 
 _COUNT_UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 _BYTE_UNITS = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
@@ -158,9 +162,11 @@ def read_count(text: str) -> int:
     found = re.fullmatch(r"\s*([\d,]+(?:\.\d+)?)\s*([kKMGT]?)\s*", text)
     if found is None:
         raise InputError(f"cannot read {text!r} as a count; write 1.28M, 370K or 1280000")
+    if not found[1].strip(","):
+        raise InputError(f"cannot read {text!r} as a count; write 1.28M, 370K or 1280000")
     value = Decimal(found[1].replace(",", "")) * 1000 ** {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}[found[2].upper()]
-    if value < 1 or value != int(value):
-        raise InputError(f"{text!r} is no whole number above 0")
+    if not 1 <= value <= MOST or value != int(value):
+        raise InputError(f"{text!r:.60} is no whole number from 1 to 10^30")
     return int(value)
 
 
