@@ -134,7 +134,8 @@ def test_sdist_and_wheel_hold_everything_and_render(tmp_path: Path) -> None:
         name for name in names if ".dist-info" not in name
     }
     inside = tarfile.open(sdist).getnames()
-    assert any(name.endswith("templates/report.html.j2") for name in inside)
+    for file in ("templates/report.html.j2", "/SECURITY.md"):
+        assert any(name.endswith(file) for name in inside)
     unpacked = tmp_path / "unpacked"
     zipfile.ZipFile(wheel).extractall(unpacked)
     code = (

@@ -22,7 +22,8 @@ def replace_file(target: str | Path, data: bytes, advice: str = "") -> None:
     """Put bytes in the place of a file.
 
     They go to a temporary file beside the target, which then takes its place: an interrupted or failed run
-    leaves the file that was there. A link is followed, the permissions are kept.
+    leaves the file that was there, and so does a machine that loses its power: the bytes are on the disk before the
+    name leads to them. A link is followed, the permissions are kept.
 
     Args:
         target: what to write; a pipe or a device is written to.
@@ -50,13 +51,29 @@ def replace_file(target: str | Path, data: bytes, advice: str = "") -> None:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:50]}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        os.chmod(temporary, mode)
+            file.flush()
+            os.chmod(temporary, mode)
+            os.fsync(file.fileno())
         os.replace(temporary, path)
+        temporary = None
+        _sync(path.parent)
     except (OSError, ValueError) as error:  # of a name with NUL
+        raise FileError(f"cannot write {target}: {getattr(error, 'strerror', None) or error}{tail}") from None
+    finally:  # an interrupt leaves nothing either
         if temporary is not None:
             with suppress(OSError):
                 os.unlink(temporary)
-        raise FileError(f"cannot write {target}: {getattr(error, 'strerror', None) or error}{tail}") from None
+
+
+def _sync(folder: Path) -> None:
+    """Put the names of a folder on the disk, where the system and the folder let it."""
+    if hasattr(os, "O_DIRECTORY"):
+        with suppress(OSError):  # the file itself is there
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 def _umask() -> int:

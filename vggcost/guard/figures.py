@@ -13,6 +13,7 @@ from vggcost.guard.baseline import read_baseline
 from vggcost.guard.config import BASELINE, read_project
 from vggcost.reading import read_file, resolved
 from vggcost.records import CostTable
+from vggcost.settings import nearest
 from vggcost.units import did_you_mean
 from vggcost.zoo import find
 from vggcost.zoo.names import known_names
@@ -127,8 +128,7 @@ def _baseline(folder: Path) -> Path:
     project = read_project(folder)
     if project.file is not None:
         return project.baseline
-    paths = [place / BASELINE for place in (folder, *folder.parents)]
-    return next((path for path in paths if os.path.exists(path)), paths[0])
+    return nearest(BASELINE, folder) or folder / BASELINE
 
 
 def saved_table(path: Path, name: str) -> CostTable:
