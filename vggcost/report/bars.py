@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from html import escape
 
 from vggcost.records import CostTable, LayerCost, Totals
+from vggcost.report.nesting import deepest_of, deepest_that
 from vggcost.report.view import fold, layer_name
 from vggcost.units import human_bytes, human_count, percent
 
@@ -72,17 +73,21 @@ def bars(table: CostTable, depth: int | None = None) -> str:
 
 def _chosen(table: CostTable, depth: int | None) -> tuple[Sequence[LayerCost], str, int]:
     """The layers worth a bar: all, or folded, or the largest, so that the picture stays readable; and the depth."""
-    deepest = max((layer.path.count(".") + 1 for layer in table.layers), default=1)
-    for level in range(min(depth or deepest, deepest), 0, -1):
-        found = [layer for layer in fold(table, level) if _costs(layer)]
-        if len(found) <= _MOST_ROWS:
-            return found, "" if level == deepest else f", folded to depth {level}", level
+    deepest = deepest_of(table)
+
+    def at(level: int) -> list[LayerCost]:
+        return [layer for layer in fold(table, level) if _costs(layer)]
+
+    level = deepest_that(lambda level: len(at(level)) <= _MOST_ROWS, min(depth or deepest, deepest))
+    found = at(level or 1)
+    if level:
+        return found, "" if level == deepest else f", folded to depth {level}", level
     ranked = sorted(range(len(found)), key=lambda i: -_share(found[i], table.totals))
     kept = set(ranked[: _MOST_ROWS - 1])
     rest = [layer for i, layer in enumerate(found) if i not in kept]
     sums = {name: sum(getattr(layer, name) for layer in rest) for name, *_ in _PANELS}
     other = rest[0]._replace(path=f"{len(rest)} other layers", call=1, **sums)
-    return [found[i] for i in sorted(kept)] + [other], f": the {_MOST_ROWS - 1} largest of {len(found)}", level
+    return [found[i] for i in sorted(kept)] + [other], f": the {_MOST_ROWS - 1} largest of {len(found)}", 1
 
 
 def _costs(layer: LayerCost) -> bool:

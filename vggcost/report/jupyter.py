@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vggcost.records import CostTable
 from vggcost.report.document import context
+from vggcost.report.nesting import deepest_of, deepest_that
 from vggcost.report.templates import environment
 from vggcost.report.view import fold
 
@@ -14,8 +15,8 @@ _MOST_ROWS = 300
 
 def note(table: CostTable) -> str:
     """Write the headline, the totals and the layers, these folded away, as a fragment of HTML."""
-    deepest = max((layer.path.count(".") + 1 for layer in table.layers), default=1)
-    depth = next((depth for depth in range(deepest, 0, -1) if len(fold(table, depth)) <= _MOST_ROWS), 1)
+    deepest = deepest_of(table)
+    depth = deepest_that(lambda depth: len(fold(table, depth)) <= _MOST_ROWS, deepest) or 1
     values = context(table, depth if depth < deepest else None)
     rows, text = values["rows"], f", folded to depth {depth}" if depth < deepest else ""
     if len(rows) > _MOST_ROWS + len(table.run.inputs):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from sys import maxsize
 
 from vggcost.records import CostTable, Shape, told
+from vggcost.report.nesting import Blocks, cut, deepest_of, shared
 
 __all__ = ["Volume", "cost_of", "source_of", "volumes"]
 
@@ -45,10 +47,9 @@ def volumes(table: CostTable, most: int = _MOST) -> tuple[Volume, ...]:
     Example:
         Of VGG-11 the first three are `conv1_1`, `pool1` and `conv2_1`: each ReLU belongs to its convolution.
     """
-    deepest = max((layer.path.count(".") + 1 for layer in table.layers), default=1)
-    found: list[Volume] = []
     blocks = _blocks(table)
-    for level in range(deepest, 0, -1):
+    found: list[Volume] = []
+    for level in range(_start(table, blocks, most), 0, -1):
         found = list(_volumes(table, level, blocks))
         if len(found) <= most:
             return tuple(found)
@@ -56,21 +57,41 @@ def volumes(table: CostTable, most: int = _MOST) -> tuple[Volume, ...]:
     return tuple(_joined(found[i : i + size]) for i in range(0, len(found), size))
 
 
-def _blocks(table: CostTable) -> frozenset[str]:
+def _blocks(table: CostTable) -> Blocks:
     """Name the outermost containers that repeat and join branches, by work of their own."""
     kinds = dict(table.containers)
     working = {layer.path for layer in table.layers if layer.path in kinds and layer.activations}
     repeated = Counter((path.rpartition(".")[0], kinds[path]) for path in working)
-    blocks = {path for path in working if path and repeated[path.rpartition(".")[0], kinds[path]] > 1}
-    return frozenset(path for path in blocks if not any(above in blocks for above in _above(path)))
+    return Blocks(path for path in working if path and repeated[path.rpartition(".")[0], kinds[path]] > 1)
 
 
-def _above(path: str) -> Iterator[str]:
-    parts = path.split(".")
-    return (".".join(parts[:i]) for i in range(1, len(parts)))
+def _start(table: CostTable, blocks: Blocks, most: int) -> int:
+    """Return the deepest level at which there may be as few boxes: a layer that multiplies is in one with none before it.
+
+    Such layers are in one box at most as deep as all that lie between them begin alike.
+    """
+    alike: list[int] = []
+    before, least = None, maxsize
+    for layer in table.layers:
+        if before is not None:
+            least = min(least, _alike(before, layer.path, blocks))
+        if layer.macs:
+            alike.append(least)
+            least = maxsize
+        before = layer.path
+    alike = sorted(alike[1:])  # nothing lies before the first
+    return min(deepest_of(table), max(1, alike[most - 1]) if len(alike) >= most else maxsize)
 
 
-def _volumes(table: CostTable, level: int, blocks: frozenset[str]) -> Iterator[Volume]:
+def _alike(before: str, path: str, blocks: Blocks) -> int:
+    """Count the names with which two paths begin alike; a block is one, as deep as it may be."""
+    one, other = blocks.around(before), blocks.around(path)
+    if one or other:
+        return maxsize if one == other else 0
+    return maxsize if before == path else shared(before, path)
+
+
+def _volumes(table: CostTable, level: int, blocks: Blocks) -> Iterator[Volume]:
     kinds = dict(table.containers)
     previous: Volume | None = None
     for name, rows in _groups(table, level, blocks):
@@ -93,13 +114,12 @@ def _volumes(table: CostTable, level: int, blocks: frozenset[str]) -> Iterator[V
         yield previous
 
 
-def _groups(table: CostTable, level: int, blocks: frozenset[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _groups(table: CostTable, level: int, blocks: Blocks) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Rows that follow one another below one container of a depth, or in one block."""
     name = ""
     rows: list[int] = []
     for position, layer in enumerate(table.layers):
-        path = next((above for above in _above(f"{layer.path}.") if above in blocks), "")
-        path = path or ".".join(layer.path.split(".")[:level])
+        path = blocks.around(layer.path) or cut(layer.path, level)
         if rows and (path != name or (layer.path == path != table.layers[rows[0]].path and layer.call > 1)):
             yield name, tuple(rows)
             rows = []
