@@ -20,6 +20,7 @@ PARTS = {
     "startup": "benchmarks.speed.startup",
     "memory": "benchmarks.speed.memory",
     "growth": "benchmarks.speed.growth",
+    "load": "benchmarks.speed.load",
     "sweep": "benchmarks.speed.sweep",
     "peers": "benchmarks.peers",
     "profiles": "benchmarks.speed.profiles",

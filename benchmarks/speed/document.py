@@ -13,6 +13,7 @@ TITLES = {
     "startup": "Start-up",
     "memory": "Memory",
     "growth": "Growth",
+    "load": "Load",
     "sweep": "Many models",
     "peers": "Against the peers",
 }
@@ -25,6 +26,9 @@ ABOUT = {
     "memory": "The most memory that a process holds (`ru_maxrss`), against a process that imports torch and ends.",
     "growth": "Time, and the most memory that Python allocates (`tracemalloc`), of a warm analysis or of one document "
     "of it, the least of some runs; the exponent k of size^k, fitted over the larger sizes. Blocks are of width 64 with 4 heads and 16 tokens.",
+    "load": "`vggcost report` of models far larger than usual, whole processes that find no result of an earlier one: the "
+    "seconds that they keep a processor busy, which others on the machine do not change much, the least of three. A page of "
+    "more than 15,000 ops runs its model once, and says so; of fewer ops it runs it for other batches and dtypes too.",
     "sweep": "`vggcost sweep` over timm, each model at its default input: whole commands, from the start of Python to the "
     "last result; and what one worker spends on building the models and on tracing them. A quick run takes every fourth model.",
 }

@@ -110,11 +110,12 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Ran:
-    """A process that ended well: how long it took, and the most memory it held."""
+    """A process that ended well: how long it took, the most memory it held, and how long it kept a processor busy."""
 
     seconds: float
     rss: int
     output: str
+    busy: float = 0.0
 
 
 # Linux counts what the parent held when it started a process as held by that process: a small one starts it.
@@ -123,7 +124,7 @@ import os, sys, time
 start = time.perf_counter()
 child = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)
 _, status, used = os.wait4(child, 0)
-told = time.perf_counter() - start, os.waitstatus_to_exitcode(status), used.ru_maxrss
+told = time.perf_counter() - start, os.waitstatus_to_exitcode(status), used.ru_maxrss, used.ru_utime + used.ru_stime
 os.write(int(sys.argv[1]), " ".join(map(str, told)).encode())
 """
 
@@ -136,11 +137,11 @@ def process(arguments: Sequence[str], environment: Mapping[str, str] | None = No
         launch = [sys.executable, "-ISc", _LAUNCH, str(told.fileno()), sys.executable, *arguments]
         subprocess.run(launch, check=True, stdout=out, stderr=err, env=given, cwd=ROOT, pass_fds=[told.fileno()])
         out.seek(0), err.seek(0), told.seek(0)
-        seconds, status, peak = map(float, told.read().split())
+        seconds, status, peak, busy = map(float, told.read().split())
         if status:
             raise RuntimeError(f"{arguments} ended with {status:.0f}: {err.read().decode()[-2000:]}")
         scale = 1 if sys.platform == "darwin" else 1024
-        return Ran(seconds, scale * int(peak), out.read().decode())
+        return Ran(seconds, scale * int(peak), out.read().decode(), busy)
 
 
 def processes(ways: Mapping[str, Callable[[], Ran]], rounds: int) -> dict[str, list[Ran]]:
