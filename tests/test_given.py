@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import func, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.conftest import command
@@ -606,3 +607,67 @@ def test_a_dataclass_may_be_made_with_more_than_it_holds() -> None:
             return self.linear(batch.x)
 
     assert analyze(Net(), (Batch([torch.rand(3, 8), torch.rand(2, 8)]),)).totals.macs == 5 * 8 * 4
+
+
+def test_what_is_known_after_a_tensor_that_is_known_no_more() -> None:
+    """The storage that a real tensor had before it became a stand-in is kept: another at its address is not unknown."""
+
+    def cuts(net: Net, x: torch.Tensor) -> torch.Tensor:
+        labels, out, rows = torch.arange(64), x.new_zeros(64), 0
+        for low, high in ((0, 20), (20, 50), (50, 64)):
+            chosen = ((labels >= low) & (labels < high)).nonzero().squeeze()
+            rows += chosen.numel()
+            out.index_copy_(0, chosen, net.layer(x.index_select(0, chosen))[:, 0])
+        assert rows == 64
+        return out
+
+    for mode in MODES:
+        assert analyze(Net(cuts), torch.zeros(64, 8), mode=mode).totals.macs == 64 * 64
+
+
+def test_the_labels_of_an_adaptive_softmax_that_are_known() -> None:
+    """Torch's own layer refuses labels that it does not find in any of its clusters."""
+
+    class Adaptive(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.AdaptiveLogSoftmaxWithLoss(16, 100, [20, 50])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x, torch.arange(64)).loss  # type: ignore[no-any-return]
+
+    x = torch.zeros(64, 16)
+    assert analyze(Adaptive(), x).totals.macs == counted(Adaptive(), x)
+
+
+def test_a_checkpoint_of_a_given_tensor_meets_stand_ins_again() -> None:
+    """In the backward pass as in the forward pass: torch compares what a checkpoint recomputes with what it was."""
+    block = nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Linear(8, 8))
+
+    class Checkpointed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.block = block
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return checkpoint(self.block, x, use_reentrant=False)
+
+    found = analyze(Checkpointed(), torch.zeros(4, 8), mode="training").totals
+    assert found.macs == 2 * 4 * 64
+    # the first layer again; its weights, the second's and its input: nobody asks for the gradient of the first's input
+    assert found.backward_macs == (1 + 3) * 4 * 64
+
+
+def test_a_formula_of_the_users_meets_stand_ins_in_the_backward_pass() -> None:
+    class Scaled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+            return torch.matmul(gradient, torch.eye(8))
+
+    net = Net(lambda net, x: Scaled.apply(net.layer(x)))
+    found = analyze(net, torch.zeros(4, 8), mode="training").totals
+    assert (found.macs, found.backward_macs) == (256, 512)

@@ -63,7 +63,7 @@ class Assumed:
     reads: int = 0
     calls: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    kept: list[torch.Tensor] = field(default_factory=list)
+    kept: list[torch.UntypedStorage] = field(default_factory=list)
     values: dict[int, tuple[weakref.ref[Any], int]] = field(default_factory=dict)
 
     def distinct(self, tensor: torch.Tensor) -> int | None:
@@ -98,8 +98,9 @@ class Assumed:
 
     def forget(self, tensor: torch.Tensor) -> None:
         """Note that a real tensor no longer holds a value that is known."""
-        self.unknown.add(tensor.untyped_storage()._cdata)
-        self.kept.append(tensor)  # or its address would be another's
+        storage = tensor.untyped_storage()
+        self.unknown.add(storage._cdata)
+        self.kept.append(storage)  # or its address would be another's; the tensor may get another storage
 
     def note(self, op: str, text: str) -> None:
         """Count one more call for which something was assumed."""

@@ -42,6 +42,7 @@ from vggcost.trace.lazy import LEARNED, learned, shaped
 from vggcost.trace.loss import Criterion, train
 from vggcost.trace.mixed import transformed
 from vggcost.trace.packed import note_packed, record_of
+from vggcost.trace.recomputed import recomputed
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.transforms import needs_gradients, unwatched
 from vggcost.trace.whole import Whole
@@ -360,6 +361,7 @@ def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterato
                 kept if training else nullcontext(),  # without a backward pass there is nothing to keep for it
                 devices.answering(),
                 unwatched(recorder.pack, recorder.spans),
+                recomputed(recorder),
                 transformed(recorder),
                 recorder.mode(),
                 HigherOrder(recorder),
