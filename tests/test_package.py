@@ -28,6 +28,8 @@ TORCH_AT_TOP = {
     ("load", "devices.py"),
     ("load", "layouts.py"),
     ("load", "meta.py"),
+    ("load", "process.py"),
+    ("load", "thread.py"),
 }
 ROOMS = ["zoo", "load", "trace", "cost", "claims", "report", "guard", "sweeps", "cli"]
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import gc
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, wraps
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from vggcost.cost import convention as find_convention
 from vggcost.cost import cost_table, with_saved
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load import GivenLoss, Loaded, batch_of, filled, folded, load, loss_of, named, to_arguments, with_batch
+from vggcost.load.given_back import given_back, shielded
 from vggcost.load.nested import apart
 from vggcost.records import PARAMETERS, Arguments, Convention, CostTable, GivenRecord, RunInfo, Trace
 from vggcost.units import described, exact, joined
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     Loss = str | Callable[[Any], torch.Tensor] | None
 else:
     Inputs = Loss = Any
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 __all__ = [
     "DTYPES",
@@ -51,6 +54,7 @@ DTYPES = ("float32", "float16", "bfloat16", "float64")
 
 
 @apart
+@given_back()
 def analyze(
     model_or_name: str | nn.Module,
     inputs: Inputs = None,
@@ -148,16 +152,24 @@ class Said:
         return words
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
+def uncollected(function: Callable[P, T]) -> Callable[P, T]:
     """Pause the collector of garbage: all that a run makes is kept, and each look through it goes through torch too."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        before = gc.isenabled()
+
+        def run() -> T:
+            gc.disable()
+            return function(*args, **kwargs)
+
+        def settle() -> None:
+            if before:
+                gc.enable()
+
+        return shielded(run, settle)
+
+    return called
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +186,7 @@ class Traced:
         return cost_table(self.trace, self.convention, self.training, self.untrainable)
 
 
-@uncollected()
+@uncollected
 def run_once(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) -> CostTable:
     """Do what `analyze` says, with a model that is loaded already, or not."""
     trace, rule, step = _run(model, inputs, said, loaded)
@@ -184,7 +196,7 @@ def run_once(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) 
     return with_saved(table, training, why_not) if training is not None or why_not else table
 
 
-@uncollected()
+@uncollected
 def traced(model: Any, inputs: Any, said: Said, loaded: Loaded | None = None) -> Traced:
     """Run a model as `analyze` says.
 

@@ -13,6 +13,7 @@ from vggcost.cost.memory import layer_memory, peak_of, step_totals, timeline
 from vggcost.cost.step import Fit, MemoryReport
 from vggcost.errors import InputError, OptionError, TraceError
 from vggcost.load import GivenLoss, Loaded, loss_of, to_arguments, with_batch, with_side
+from vggcost.load.given_back import given_back
 from vggcost.load.nested import apart
 from vggcost.records import Arguments, Convention, RunInfo, Step
 from vggcost.units import exact, human_bytes, told_apart
@@ -25,6 +26,7 @@ __all__ = ["fit", "memory", "simulated"]
 
 
 @apart
+@given_back()
 def memory(
     model_or_name: str | nn.Module,
     inputs: Inputs = None,
@@ -101,7 +103,7 @@ def memory(
     return replace(found, context_bytes=taken) if device == "cuda" else found
 
 
-@uncollected()
+@uncollected
 def simulated(
     loaded: Loaded,
     run: RunInfo,
@@ -137,6 +139,7 @@ _LARGEST = {"batch": 2**20, "resolution": 2**15}
 
 
 @apart
+@given_back()
 def fit(model_or_name: str | nn.Module, budget: int, vary: str = "batch", inputs: Inputs = None, **options: Any) -> Fit:
     """Find the largest batch, or the largest side of a square image, whose training step fits a memory.
 

@@ -28,7 +28,7 @@ from vggcost.units import exact
 __all__ = ["page_of"]
 
 
-@uncollected()
+@uncollected
 def page_of(model: Any, inputs: Inputs, said: Said) -> tuple[CostTable, Beside]:
     """Find out what the page of a model shows.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vggcost._analyze import Inputs, prepared
 from vggcost.cost import convention, cost_table
 from vggcost.cost.verify import Check, Verification, check_counter, check_params, check_published
+from vggcost.load.given_back import given_back
 from vggcost.load.nested import apart
 from vggcost.records import CostTable, Published, told
 
@@ -25,6 +26,7 @@ _QUANTITIES: dict[str, tuple[Callable[[CostTable], int], bool]] = {
 
 
 @apart
+@given_back()
 def verify(
     model_or_name: str | nn.Module,
     inputs: Inputs = None,

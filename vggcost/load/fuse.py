@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from vggcost.errors import ModelError
+from vggcost.load.given_back import given_back
 from vggcost.load.loaded import Loaded
 from vggcost.load.user import where
 
@@ -16,6 +17,7 @@ __all__ = ["folded"]
 _IN_PLACE = ("reparameterize", "switch_to_deploy")
 
 
+@given_back()
 def folded(loaded: Loaded, ours: bool, real: bool = False) -> tuple[Loaded, int]:
     """Call the methods that the model has for it.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from vggcost.errors import FileError, ModelError, OptionError, VggcostError
 from vggcost.load.hf_fields import check_fields
+from vggcost.load.given_back import Shared
 from vggcost.load.hf_inputs import DefaultInputs
 from vggcost.load.hf_sizes import Sizes
 from vggcost.load.libraries import imported
@@ -33,18 +34,30 @@ _PLACEHOLDERS = ("image_token_id", "image_token_index", "audio_token_id", "audio
 @contextmanager
 def _offline() -> Iterator[None]:
     """Keep the library off the network and quiet while it is imported and used."""
-    before = {name: os.environ.get(name) for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_VERBOSITY")}
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-    try:
-        with imported("hf", "transformers"):
-            yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    with _environment.lasting(), imported("hf", "transformers"):
+        yield
+
+
+_SET = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+_before: dict[str, str | None] = {}
+
+
+def _set() -> None:
+    for name, value in _SET.items():
+        _before[name] = os.environ.get(name)
+        os.environ[name] = value
+
+
+def _put_back() -> None:
+    for name, value in _before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    _before.clear()
+
+
+_environment = Shared(_set, _put_back)
 
 
 def names() -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from vggcost.errors import ModelError, OptionError
 from vggcost.load.loaded import Loaded
+from vggcost.load.replaced import replaced
 from vggcost.load.user import where
 from vggcost.records import Arguments, GivenRecord, InputRecord, Published
 from vggcost.units import did_you_mean
@@ -137,14 +138,11 @@ def _no_weights() -> Iterator[None]:
     from torch import nn
     from torchvision.models import WeightsEnum
 
-    fetch, fill = WeightsEnum.get_state_dict, nn.Module.load_state_dict
-    WeightsEnum.get_state_dict = lambda *_, **__: {}
-    nn.Module.load_state_dict = lambda *_, **__: None  # type: ignore[method-assign]
-    try:
+    with replaced(
+        (WeightsEnum, "get_state_dict", lambda original: lambda *_, **__: {}),
+        (nn.Module, "load_state_dict", lambda original: lambda *_, **__: None),
+    ):
         yield
-    finally:
-        WeightsEnum.get_state_dict = fetch
-        nn.Module.load_state_dict = fill  # type: ignore[method-assign]
 
 
 def _torchvision_input(model: Any, weights: Any) -> str | Callable[[int], Arguments] | None:

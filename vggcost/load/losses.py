@@ -8,6 +8,7 @@ from typing import Any
 
 from vggcost.errors import OptionError
 from vggcost.load.aside import aside
+from vggcost.load.given_back import IMPORTED, given_back
 from vggcost.load.user import load_function
 
 __all__ = ["GivenLoss", "loss_of"]
@@ -29,6 +30,7 @@ class GivenLoss:
         return self.function(output)
 
 
+@given_back(IMPORTED)
 def loss_of(given: Any) -> GivenLoss | None:
     """Find the loss that is meant; None where none was given.
 

@@ -17,7 +17,9 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vggcost.load.aside import drew
 from vggcost.load.layouts import sparse_meta
+from vggcost.load.replaced import replaced
 from vggcost.records import MOST_NUMBERS
 
 __all__ = ["SMALL", "constant", "is_whole", "meta_like", "on_meta", "to_meta", "without_device"]
@@ -108,25 +110,26 @@ def on_meta() -> Iterator[None]:
         >>> layer.weight.is_meta
         True
     """
-    make, register = nn.Parameter.__new__, nn.Module.register_parameter
+    places = (nn.Parameter, "__new__", _parameter), (nn.Module, "register_parameter", _registered)
+    with replaced(*places), _Mixing(), _Making():  # type: ignore[no-untyped-call]
+        yield
 
+
+def _parameter(make: Callable[..., Any]) -> Callable[..., Any]:
     def parameter(cls: type, data: Any = None, requires_grad: bool = True) -> Any:
         real = isinstance(data, torch.Tensor) and not data.is_meta
         return make(cls, meta_like(data.detach()) if real else data, requires_grad)
 
+    return parameter
+
+
+def _registered(register: Callable[..., Any]) -> Callable[..., Any]:
     def registered(module: nn.Module, name: str, param: nn.Parameter | None) -> None:
         if isinstance(param, nn.Parameter) and type(param) is nn.Parameter and not param.is_meta:
             param = nn.Parameter(param.data, param.requires_grad)
         register(module, name, param)
 
-    nn.Parameter.__new__ = parameter  # type: ignore[method-assign]
-    nn.Module.register_parameter = registered  # type: ignore[method-assign,assignment]
-    try:
-        with _Mixing(), _Making():  # type: ignore[no-untyped-call]
-            yield
-    finally:
-        nn.Parameter.__new__ = staticmethod(make)  # type: ignore[method-assign]
-        nn.Module.register_parameter = register  # type: ignore[method-assign]
+    return registered
 
 
 class _Making(TorchFunctionMode):
@@ -165,6 +168,8 @@ class _Mixing(TorchDispatchMode):  # type: ignore[no-untyped-call]
             stays = True not in devices and constant(func._schema.name.replace("::", "."), args, kwargs)
             place = "meta" if True in devices else "cpu" if stays else kwargs["device"]
             kwargs = {**kwargs, "device": torch.device(place)}
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            drew()
         return func(*args, **kwargs)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from vggcost.errors import ModelError
 from vggcost.load import huggingface, libraries
-from vggcost.load.aside import aside
+from vggcost.load.aside import aside, drew
+from vggcost.load.given_back import IMPORTED, given_back
 from vggcost.load.loaded import Loaded
 from vggcost.load.user import call, is_file, load_function
 from vggcost.records import Published
@@ -29,6 +30,7 @@ LIBRARIES: dict[str, tuple[Build, Callable[[], list[str]]]] = {
 """What builds a library's models, and what lists them."""
 
 
+@given_back(IMPORTED)
 def load(name: str, options: dict[str, Any] | None = None, *, real: bool = False) -> Loaded:
     """Build a model from its name: its parameters on meta, its constructor's arithmetic real.
 
@@ -43,6 +45,8 @@ def load(name: str, options: dict[str, Any] | None = None, *, real: bool = False
         OptionError: the model does not have this option.
     """
     with aside():
+        if real:
+            drew()
         return _load(name, options or {}, real)
 
 

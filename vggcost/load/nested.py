@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial, wraps
 from typing import ParamSpec, TypeVar
+
+from vggcost.load.given_back import inner, owing
 
 __all__ = ["apart", "watching"]
 
@@ -21,11 +23,9 @@ _here = threading.local()
 def watching() -> Iterator[None]:
     """Say that a model is run and watched in this thread while the context lasts."""
     before = getattr(_here, "watched", False)
-    _here.watched = True
-    try:
+    with owing(partial(setattr, _here, "watched", before)):
+        _here.watched = True
         yield
-    finally:
-        _here.watched = before
 
 
 def apart(function: Callable[P, T]) -> Callable[P, T]:
@@ -48,7 +48,23 @@ def apart(function: Callable[P, T]) -> Callable[P, T]:
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
         if not getattr(_here, "watched", False):
             return function(*args, **kwargs)
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(partial(copy_context().run, function, *args, **kwargs)).result()
+        future: Future[T] = Future()
+        run = partial(copy_context().run, inner, partial(function, *args, **kwargs))
+        thread = threading.Thread(target=_fulfil, args=(future, run), name="vggcost")
+
+        def finish() -> None:
+            if thread.ident is not None:
+                thread.join()
+
+        with owing(finish):  # it may be about the model that is run here, which is given back after it
+            thread.start()
+            return future.result()
 
     return called
+
+
+def _fulfil(future: Future[T], run: Callable[[], T]) -> None:
+    try:
+        future.set_result(run())
+    except BaseException as error:
+        future.set_exception(error)

@@ -6,9 +6,12 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import update_wrapper
-from threading import RLock, get_ident
+from functools import partial, update_wrapper
+from threading import get_ident
+from types import ClassMethodDescriptorType
 from typing import Any
+
+from vggcost.load.given_back import lock, owing
 
 __all__ = ["Replacement", "replaced"]
 
@@ -22,6 +25,7 @@ class _Place:
     """An attribute: what is there as a rule, what stands there while any thread wants it, and what each thread gets."""
 
     original: Function
+    found: Any
     inherited: bool
     standing: Any = None
     attribute: Any = None
@@ -29,7 +33,6 @@ class _Place:
 
 
 _places: dict[tuple[int, str], _Place] = {}
-_lock = RLock()
 
 
 @contextmanager
@@ -47,23 +50,34 @@ def replaced(*places: Replacement) -> Iterator[None]:
         2
     """
     thread = get_ident()
-    done: list[tuple[Any, str, _Place, Function]] = []
-    try:
-        with _lock:
+    ours: dict[int, Function] = {}
+    with owing(partial(_remove, places, thread, ours)):
+        with lock:
             for owner, name, make in places:
                 place = _standing(owner, name)
-                ours = place.threads.setdefault(thread, [])
-                ours.append(make(ours[-1] if ours else place.original))
-                done.append((owner, name, place, ours[-1]))
+                held = place.threads.setdefault(thread, [])
+                function = make(held[-1] if held else place.original)
+                ours[id(function)] = function
+                held.append(function)
         yield
-    finally:
-        with _lock:
-            for owner, name, place, function in reversed(done):
-                place.threads[thread].remove(function)
-                if not place.threads[thread]:
+
+
+def _remove(places: tuple[Replacement, ...], thread: int, ours: dict[int, Function]) -> None:
+    """Take a thread's functions away, as many as are there."""
+    with lock:
+        for owner, name, _ in places:
+            place = _places.get((id(owner), name))
+            if place is None:
+                continue
+            held = place.threads.get(thread)
+            if held is not None:
+                left = [function for function in held if id(function) not in ours]
+                if left:
+                    place.threads[thread] = left
+                else:
                     del place.threads[thread]
-                    if not place.threads:
-                        _withdraw(owner, name, place)
+            if not place.threads:
+                _withdraw(owner, name, place)
 
 
 def _standing(owner: Any, name: str) -> _Place:
@@ -71,16 +85,20 @@ def _standing(owner: Any, name: str) -> _Place:
     place = _places.get((id(owner), name))
     if place is not None and place.threads:
         return place
-    original = getattr(owner, name)
-    if place is None or place.original is not original:
-        place = _places[id(owner), name] = _made(owner, name, original)
+    attribute = vars(owner).get(name)
+    found = attribute if isinstance(attribute, _OF_CLASSES) else getattr(owner, name)
+    if place is None or place.found is not found:
+        place = _places[id(owner), name] = _made(owner, name, found)
     setattr(owner, name, place.standing)
     return place
 
 
-def _made(owner: Any, name: str, original: Function) -> _Place:
-    found = vars(owner).get(name)
-    place = _Place(original, name not in vars(owner), attribute=found)
+_OF_CLASSES = (classmethod, ClassMethodDescriptorType)
+
+
+def _made(owner: Any, name: str, found: Any) -> _Place:
+    original: Function = _of_class(found) if isinstance(found, _OF_CLASSES) else found
+    place = _Place(original, found, name not in vars(owner), attribute=vars(owner).get(name))
 
     def standing(*args: Any, **kwargs: Any) -> Any:
         ours = place.threads.get(get_ident())
@@ -91,8 +109,13 @@ def _made(owner: Any, name: str, original: Function) -> _Place:
     else:
         update_wrapper(standing, original)
         static = isinstance(inspect.getattr_static(owner, name, None), staticmethod)
-        place.standing = staticmethod(standing) if static else standing
+        place.standing = staticmethod(standing) if static else standing if original is found else classmethod(standing)
     return place
+
+
+def _of_class(method: Any) -> Function:
+    """Return a class's method as a function of the class."""
+    return lambda kind, *args, **kwargs: method.__get__(None, kind)(*args, **kwargs)
 
 
 def _class(original: type, make: Function) -> type:

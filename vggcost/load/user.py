@@ -10,11 +10,13 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vggcost.errors import ModelError, OptionError, VggcostError, one_line
+from vggcost.load.given_back import owing
 from vggcost.reading import resolved
 from vggcost.units import did_you_mean
 
@@ -52,36 +54,47 @@ def _from_file(place: str) -> Any:
         raise ModelError(f"{place} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses and pickling look their module up
-    sys.path.insert(0, folder)  # the file's neighbours, as when it is run
-    try:
-        spec.loader.exec_module(module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # sys.exit() too
-        sys.modules.pop(module_name, None)
-        raise ModelError(f"{place} cannot be imported: {where(error)}") from error
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
+    with _first(folder):  # the file's neighbours, as when it is run
+        try:
+            spec.loader.exec_module(module)
+        except BaseException as error:  # sys.exit() too
+            sys.modules.pop(module_name, None)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            raise ModelError(f"{place} cannot be imported: {where(error)}") from error
     return module
+
+
+@contextmanager
+def _first(folder: str) -> Iterator[None]:
+    """Let Python look in a folder first for what is imported while the context lasts."""
+    entry = _Folder(folder)
+
+    def undo() -> None:
+        sys.path[:] = [name for name in sys.path if name is not entry]
+
+    with owing(undo):
+        sys.path.insert(0, entry)
+        yield
+
+
+class _Folder(str):
+    """A place in the path that is told from others of the same name."""
+
+    __slots__ = ()
 
 
 def _from_package(place: str) -> Any:
     here = os.getcwd()
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)  # as with python -m
-    try:
-        return importlib.import_module(place)
-    except ModuleNotFoundError as error:
-        raise ModelError(f"cannot import {place}: {error}; is it installed in this environment?") from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise ModelError(f"{place} cannot be imported: {where(error)}") from error
-    finally:
-        if added and here in sys.path:
-            sys.path.remove(here)
+    with nullcontext() if here in sys.path else _first(here):  # as with python -m
+        try:
+            return importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            raise ModelError(f"cannot import {place}: {error}; is it installed in this environment?") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise ModelError(f"{place} cannot be imported: {where(error)}") from error
 
 
 def _factory(module: Any, place: str, attribute: str) -> Callable[..., Any]:

@@ -8,16 +8,17 @@ so, and runs the op. So the lists are torch's, ops inside compositions are seen,
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Lock, local
-from typing import Any, ClassVar
+from functools import partial
+from threading import local
+from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import _pop_mode_temporarily
 
+from vggcost.load.given_back import Shared, owing
 from vggcost.load.replaced import replaced
 
 __all__ = ["DEVICES", "Autocast", "casts_of"]
@@ -131,15 +132,12 @@ class Autocast:
             of several devices overlap.
     """
 
-    _lock: ClassVar[Lock] = Lock()
-    _lasting: ClassVar[Counter[str]] = Counter()
-    _libraries: ClassVar[dict[str, tuple[Any, Any]]] = {}
-
     def __init__(self, device: str) -> None:
         self.device = device
         self._cache: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._known: dict[Any, dict[int, torch.dtype]] = {}
-        self._registered: set[str] = set()
+        self._regions: set[str] = set()
+        self._registered = ExitStack()
 
     def __enter__(self) -> None:
         if not hasattr(_here, "running"):
@@ -154,8 +152,10 @@ class Autocast:
     def _honoured(self) -> Iterator[None]:
         mode, common = torch.amp.autocast_mode, torch.cuda.amp.common
         named: Any = self._named
-        try:
-            with replaced(
+        with (
+            self._registered,
+            owing(self._end),
+            replaced(
                 (torch, "set_autocast_enabled", self._setting),
                 (torch, "clear_autocast_cache", self._clearing),
                 (torch, "is_autocast_enabled", named),
@@ -165,16 +165,16 @@ class Autocast:
                 (mode.autocast, "__init__", self._made),
                 (mode, "_cast", _casting),
                 (common, "amp_definitely_not_available", lambda original: lambda: False),
-            ):
-                _here.running.append(self)
-                self._switch()
-                yield
-        finally:
-            _here.running.remove(self)
-            self._off()
-            self._cache.clear()
-            for device in self._registered:
-                self._withdraw(device)
+            ),
+        ):
+            _here.running.append(self)
+            self._switch()
+            yield
+
+    def _end(self) -> None:
+        _here.running = [one for one in _here.running if one is not self]
+        self._off()
+        self._cache.clear()
 
     # What torch calls when a region begins and ends
 
@@ -212,8 +212,9 @@ class Autocast:
         region = self._region()
         self._off(region)
         if region is not None:
-            if region not in self._registered:
-                self._register(region)
+            if region not in self._regions:
+                self._regions.add(region)
+                self._registered.enter_context(_registered[region].lasting())
             _exclude(_KEYS[region], False)
             _include(_KEYS[region], True)
 
@@ -228,29 +229,6 @@ class Autocast:
         """Return the device whose region this is; None: it is none."""
         enabled = [device for device in DEVICES if torch._C.is_autocast_enabled(device)]
         return self.device if self.device in enabled else enabled[0] if enabled else None
-
-    def _register(self, device: str) -> None:
-        kind, key = type(self), DEVICES[device]
-        self._registered.add(device)
-        with kind._lock:
-            kind._lasting[device] += 1
-            if kind._lasting[device] > 1:
-                return
-            every = torch._C._dispatch_library("IMPL", "_", key, __file__, 0)
-            every.fallback(key, torch.library.fallthrough_kernel)
-            aten: Any = torch._C._dispatch_library("IMPL", "aten", key, __file__, 0)
-            kind._libraries[device] = every, aten
-            for name in torch._C._dispatch_get_all_op_names():
-                if name.startswith("aten::") and _has(name, f"Autocast{device.upper()}"):
-                    aten.impl(name.removeprefix("aten::"), key, _kernel(_overload(name), device), False)
-
-    @classmethod
-    def _withdraw(cls, device: str) -> None:
-        with cls._lock:
-            cls._lasting[device] -= 1
-            if not cls._lasting[device]:
-                for library in cls._libraries.pop(device):
-                    library.reset()
 
     # The kernels
 
@@ -305,6 +283,31 @@ class Autocast:
             return getattr(torch.ops.aten, _HALF_TO_FLOAT[name])(args[0], args[1], True)
         args = args[:at] if at < len(args) else args
         return op(*args, **{**kwargs, "dtype": torch.float32})
+
+
+_libraries: dict[str, list[Any]] = {device: [] for device in DEVICES}
+
+
+def _register(device: str) -> None:
+    key, libraries = DEVICES[device], _libraries[device]
+    every = torch._C._dispatch_library("IMPL", "_", key, __file__, 0)
+    libraries.append(every)
+    every.fallback(key, torch.library.fallthrough_kernel)
+    aten: Any = torch._C._dispatch_library("IMPL", "aten", key, __file__, 0)
+    libraries.append(aten)
+    for name in torch._C._dispatch_get_all_op_names():
+        if name.startswith("aten::") and _has(name, f"Autocast{device.upper()}"):
+            aten.impl(name.removeprefix("aten::"), key, _kernel(_overload(name), device), False)
+
+
+def _withdraw(device: str) -> None:
+    for library in _libraries[device]:
+        library.reset()
+    _libraries[device].clear()
+
+
+_registered = {device: Shared(partial(_register, device), partial(_withdraw, device)) for device in DEVICES}
+"""The kernels of a region of each device, for as long as any analysis needs them."""
 
 
 def _overload(name: str) -> Any:

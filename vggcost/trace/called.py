@@ -7,13 +7,13 @@ can only be told with both.
 
 from __future__ import annotations
 
-from threading import get_ident
 from typing import Any, NamedTuple
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from vggcost.load.devices import MOVES, PLACING, Devices
+from vggcost.load.replaced import replaced
 from vggcost.trace.attention import Attention
 from vggcost.trace.bounds import READERS, read, reads
 from vggcost.trace.kernels import CALLS, LIMIT
@@ -27,7 +27,6 @@ _CUSTOM = "autograd.Function"
 _DIRECT = (torch._ops.OpOverload, torch._ops.OpOverloadPacket)
 
 
-_FUNCTION: Any = torch.autograd.Function
 _TENSOR: Any = torch.Tensor
 _ITEM = torch.Tensor.item
 _ATTRIBUTES = ("shape", "dtype", "device", "layout", "ndim", "is_meta", "is_cuda", "requires_grad", "is_sparse")
@@ -69,21 +68,22 @@ class Called(TorchFunctionMode):
         self._remember = repeatable(recorder, attention)
 
     def __enter__(self) -> Any:
-        self._apply = apply = _FUNCTION.__dict__["apply"]
-        within, thread = self._recorder.within, get_ident()
-
-        def applied(cls: Any, *args: Any, **kwargs: Any) -> Any:
-            if get_ident() != thread:
-                return apply.__get__(None, cls)(*args, **kwargs)
-            with within(Function(_CUSTOM, args, kwargs)):
-                return apply.__get__(None, cls)(*args, **kwargs)
-
-        _FUNCTION.apply = classmethod(applied)
+        self._replaced = replaced((torch.autograd.Function, "apply", self._applying))
+        self._replaced.__enter__()
         return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *exception: Any) -> None:
-        _FUNCTION.apply = self._apply
         super().__exit__(*exception)  # type: ignore[no-untyped-call]
+        self._replaced.__exit__(None, None, None)
+
+    def _applying(self, apply: Any) -> Any:
+        within = self._recorder.within
+
+        def applied(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            with within(Function(_CUSTOM, args, kwargs)):
+                return apply(cls, *args, **kwargs)
+
+        return applied
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

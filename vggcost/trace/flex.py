@@ -12,11 +12,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
 
+from vggcost.load.given_back import Shared, owing
 from vggcost.load.replaced import replaced
 
 __all__ = ["FLEX", "flex_attention", "meta_masks"]
@@ -59,25 +60,26 @@ def meta_masks() -> Iterator[None]:
 
         return passing
 
-    global _masked  # noqa: PLW0603
-    before = getattr(_query, "device", None)
-    with _lock:
-        _masked += 1
-        module.BlockMask.kv_num_blocks = property(_beside, _assign)
-    try:
-        with replaced((module, "_validate_device", checking)):
-            yield
-    finally:
-        _query.device = before
-        with _lock:
-            _masked -= 1
-            if not _masked:
-                del module.BlockMask.kv_num_blocks
+    undo = partial(setattr, _query, "device", getattr(_query, "device", None))
+    with owing(undo), _masked.lasting(), replaced((module, "_validate_device", checking)):
+        yield
 
 
 _query = threading.local()
 """The device of the query that this thread has checked last."""
-_masked, _lock = 0, threading.Lock()
+
+
+def _stand_beside() -> None:
+    sys.modules[FLEX].BlockMask.kv_num_blocks = property(_beside, _assign)
+
+
+def _stand_back() -> None:
+    mask: Any = sys.modules[FLEX].BlockMask
+    if "kv_num_blocks" in vars(mask):
+        del mask.kv_num_blocks
+
+
+_masked = Shared(_stand_beside, _stand_back)
 
 
 def _beside(mask: Any) -> torch.Tensor:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from operator import is_
+from types import CellType, FunctionType
 from typing import Any
 
 import torch
 from torch import nn
 
 from vggcost.errors import TraceError
+from vggcost.load.given_back import owing
+from vggcost.trace.places import ClassPlace, Place, classes_of, is_ours, parts_of, places_of, restorer, slots_of
 
 __all__ = ["TENSORS", "Modules", "inside", "kept", "swap"]
 
-Container = dict[Any, Any] | list[Any] | set[Any] | deque[Any]
+Container = dict[Any, Any] | list[Any] | set[Any] | deque[Any] | Place | ClassPlace
 Content = dict[Any, Any] | list[Any]
 Modules = list[tuple[str, nn.Module]]
 
 _KINDS = (dict, list, set, deque)
+_PLACES = frozenset({Place, ClassPlace})
 _COMMON = frozenset({dict, OrderedDict, list, set, deque})
 TENSORS = frozenset({torch.Tensor, nn.Parameter})
 _PLAIN = frozenset({type(None), bool, int, float, str})
-_OTHERS = frozenset({"torch", *sys.stdlib_module_names})
-"""Whose objects belong to the process (loggers, threads, graphs of torch), unless they are modules."""
 
 
 def inside(model: nn.Module) -> Modules:
@@ -68,8 +70,9 @@ def inside(model: nn.Module) -> Modules:
 def kept(modules: Sequence[nn.Module]) -> Iterator[list[Container]]:
     """List the containers of modules that hold tensors, and give every container its content back afterwards.
 
-    The same objects come back in the same order. The attributes of a module are a container, as are those of a plain
-    object that it uses.
+    The same objects come back in the same order. The attributes of a module are a container, as are those and the slots
+    of a plain object that it uses, the variables of a closure and the attributes of a class. Arrays and generators of
+    random numbers get their values back.
 
     Example:
         >>> model = nn.Identity()
@@ -79,35 +82,59 @@ def kept(modules: Sequence[nn.Module]) -> Iterator[list[Container]]:
         >>> model.cache
         []
     """
-    found, empty, tensors = _containers(modules)
-    try:
-        yield tensors
-    finally:
-        for container, content in found:
+    held = _containers(modules)
+
+    def undo() -> None:
+        for container, content in held.found:
             _fill(container, content)
-        if any(empty):
-            for container in empty:
+        if any(held.empty):
+            for container in held.empty:
                 container.clear()
+        for restore in held.restorers:
+            restore()
+
+    with owing(undo):
+        yield held.tensors
 
 
 def swap(container: Container, change: Callable[[torch.Tensor], torch.Tensor]) -> None:
     """Put other tensors in the place of those that a container holds, in tuples too."""
     content = _content(container)
     if isinstance(content, dict):
-        _fill(container, {key: _changed(value, change) for key, value in content.items()})
+        _fill(container, {_changed(key, change): _changed(value, change) for key, value in content.items()})
     else:
         _fill(container, [_changed(value, change) for value in content])
 
 
-def _containers(
-    modules: Sequence[nn.Module],
-) -> tuple[list[tuple[Container, Content]], list[Container], list[Container]]:
-    """List the containers with what is in them, the empty ones (a module has a dozen), and those with tensors."""
-    found: list[tuple[Container, Content]] = []
-    empty: list[Container] = []
-    tensors: list[Container] = []
+@dataclass(slots=True)
+class _Held:
+    """The containers with what is in them, the empty ones (a module has a dozen), those with tensors, and the rest."""
+
+    known: set[int]
+    found: list[tuple[Container, Content]] = field(default_factory=list)
+    empty: list[Any] = field(default_factory=list)
+    tensors: list[Container] = field(default_factory=list)
+    restorers: list[Callable[[], None]] = field(default_factory=list)
+    kinds: dict[type, None] = field(default_factory=dict)
+
+
+def _containers(modules: Sequence[nn.Module]) -> _Held:
     waiting: list[Any] = list(map(vars, modules))
-    known = {*map(id, modules), *map(id, waiting)}
+    held = _Held({*map(id, modules), *map(id, waiting)})
+    held.kinds.update(dict.fromkeys(map(type, modules)))
+    slotted = [kind for kind in held.kinds if slots_of(kind)]
+    if slotted:
+        waiting.extend(place for module in modules if type(module) in slotted for place in places_of(module))
+    _walk(waiting, held)
+    tensors = len(held.tensors)
+    owners = {owner: None for kind in held.kinds for owner in classes_of(kind)}
+    _walk(list(map(ClassPlace, owners)), held)
+    del held.tensors[tensors:]  # what belongs to a class is of all its objects
+    return held
+
+
+def _walk(waiting: list[Any], held: _Held) -> None:
+    known, empty = held.known, held.empty
     for value in waiting:  # which grows
         content = _content(value)
         some = False
@@ -127,23 +154,34 @@ def _containers(
                 some = some or isinstance(item, (torch.Tensor, tuple))
                 if id(item) not in known:
                     known.add(id(item))
-                    waiting += _parts(item, known)
+                    waiting += _parts(item, held)
         if not isinstance(value, tuple):
-            found.append((value, content))
-            if some:
-                tensors.append(value)
-    return found, empty, tensors
+            held.found.append((value, content))
+            if some or (content and isinstance(content, dict) and type(next(iter(content))) in TENSORS):
+                held.tensors.append(value)
 
 
-def _parts(value: Any, known: set[int]) -> list[Any]:
+def _parts(value: Any, held: _Held) -> list[Any]:
     """Return what there is to look into: a container or tuple itself, and the attributes of an object of the model's."""
-    parts = [value] if isinstance(value, (*_KINDS, tuple)) else []
+    parts: list[Any] = [value] if isinstance(value, (*_KINDS, tuple)) else []
     if isinstance(value, (type, str, int, float, torch.Tensor)):
         return parts
-    ours = isinstance(value, nn.Module) or type(value).__module__.partition(".")[0] not in _OTHERS
+    if isinstance(value, FunctionType):
+        return list(map(tuple, filter(None, [parts_of(value)])))
+    more = parts_of(value)
+    if more:
+        parts.append(tuple(more))
+    restore = restorer(value)
+    if restore is not None:
+        held.restorers.append(restore)
+    ours = isinstance(value, nn.Module) or is_ours(value)
+    if ours:
+        held.kinds[type(value)] = None
+    if ours or isinstance(value, CellType):
+        parts += places_of(value)
     attributes = getattr(value, "__dict__", None) if ours else None
-    if isinstance(attributes, dict) and id(attributes) not in known:
-        known.add(id(attributes))
+    if isinstance(attributes, dict) and id(attributes) not in held.known:
+        held.known.add(id(attributes))
         parts.append(attributes)
     return parts
 
@@ -157,12 +195,17 @@ def _kind(container: Any) -> Any:
 def _content(container: Any) -> Content:
     if type(container) is dict:
         return container.copy()
+    if type(container) in _PLACES:
+        return dict(container.content())
     kind = _kind(container)
     return dict(kind.items(container)) if issubclass(kind, dict) else list(kind.__iter__(container))
 
 
 def _fill(container: Any, content: Content) -> None:
     """Give a container this content and no other."""
+    if type(container) in _PLACES:
+        container.fill(content)
+        return
     kind = _kind(container)
     same = kind.__len__(container) == len(content) and all(map(is_, kind.__iter__(container), content))
     if not same:

@@ -16,6 +16,7 @@ import torch
 from torch._ops import HigherOrderOperator
 from torch.utils import _pytree as pytree
 
+from vggcost.load.given_back import Shared
 from vggcost.load.replaced import replaced
 from vggcost.trace.custom import Refusal
 from vggcost.trace.flex import FLEX, flex_attention, meta_masks
@@ -73,7 +74,28 @@ class HigherOrder:
     def _run_eagerly(self) -> None:
         if not self._eager:
             self._eager = True
-            self._stack.enter_context(torch.compiler.set_stance("force_eager"))
+            self._stack.enter_context(_eager.lasting())
+
+
+_stances: list[Any] = []
+
+
+def _be_eager() -> None:
+    from torch._dynamo.eval_frame import _stance
+
+    _stances[:] = [_stance]
+    torch.compiler.set_stance("force_eager")
+
+
+def _be_as_before() -> None:
+    from torch._dynamo.eval_frame import _set_stance
+
+    for stance in _stances:
+        _set_stance(stance)
+    _stances.clear()
+
+
+_eager = Shared(_be_eager, _be_as_before)
 
 
 def _known(value: Any) -> bool:

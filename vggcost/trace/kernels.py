@@ -55,6 +55,7 @@ class Plan:
     hidden: Callable[[], bool] | None
     arguments: tuple[str, ...]
     writes: tuple[int, ...]
+    draws: bool
     optional: tuple[str, ...]
     memory: dict[Any, Seen] = field(default_factory=dict)
 
@@ -117,6 +118,7 @@ def _plan(func: Any) -> Plan:
         hidden=_HIDDEN.get(name, _HIDDEN.get(name.partition(".")[0])),
         arguments=tuple(a.name for a in schema.arguments),
         writes=tuple(i for i, a in enumerate(schema.arguments) if a.alias_info is not None and a.alias_info.is_write),
+        draws=torch.Tag.nondeterministic_seeded in tags,
         optional=tuple(a.name for a in schema.arguments if str(a.type) == "Optional[Tensor]"),
     )
 

@@ -55,7 +55,7 @@ class Layers:
         self._modules = [module for _, module in recorder.modules] if repeatable(recorder, attention) else []
         self._memories: dict[type, dict[Any, Any] | None] = {}
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> None:  # which `kept` undoes where it is interrupted
         memories = self._memories
         self._depth = _depth()
         functions = tuple([value for name, value in vars(F).items() if callable(value) and name not in _OTHERS])

@@ -12,6 +12,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 
 from vggcost.errors import TraceError
+from vggcost.load.given_back import owing
 from vggcost.trace.held import Modules, kept
 from vggcost.trace.signature import is_plain
 
@@ -63,26 +64,23 @@ def shaped(modules: Modules, real: bool, run: Callable[[], dict[int, _Shape]]) -
         yield False
         return
     classes = [(module, type(module)) for _, module in lazy]
-    with kept([module for _, module in modules]):
-        try:
-            try:
-                shapes = run()
-            finally:
-                for module, kind in classes:
-                    module.__class__ = kind
-            for path, module in lazy:
-                if id(module) not in shapes:
-                    name = next(n for held in _HELD for n, t in vars(module)[held].items() if _uninitialised(t))
-                    raise TraceError(
-                        f"{path}.{name}".lstrip(".")
-                        + " is a lazy parameter without a shape, and the run does not reach "
-                        "it; give its layer the size, or run the model once on real data"
-                    )
-                _become(module, shapes[id(module)], "cpu" if real else "meta")
-            yield True
-        finally:
-            for module, kind in classes:
-                module.__class__ = kind
+
+    def undo() -> None:
+        for module, kind in classes:
+            module.__class__ = kind
+
+    with kept([module for _, module in modules]), owing(undo):
+        with owing(undo):
+            shapes = run()
+        for path, module in lazy:
+            if id(module) not in shapes:
+                name = next(n for held in _HELD for n, t in vars(module)[held].items() if _uninitialised(t))
+                raise TraceError(
+                    f"{path}.{name}".lstrip(".") + " is a lazy parameter without a shape, and the run does not reach "
+                    "it; give its layer the size, or run the model once on real data"
+                )
+            _become(module, shapes[id(module)], "cpu" if real else "meta")
+        yield True
 
 
 def unshaped(modules: Modules) -> str:

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import sys
 import traceback
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
-from threading import RLock
 from typing import Any
 
 import torch
 from torch import nn
 
 from vggcost.errors import OptionError, one_line
-from vggcost.load.replaced import replaced
+from vggcost.load.quiet import quiet
+from vggcost.load.replaced import Replacement, replaced
 from vggcost.records import OpRecord, Step
 from vggcost.trace import sparse
 from vggcost.trace.recorder import Recorder
@@ -151,8 +149,7 @@ def step(optimizer: Optimizer, recorder: Recorder, device: str) -> None:
     """
     recorder.optimizing = True
     try:
-        with warnings.catch_warnings(), _for_meta(optimizer, device), replaced(_NEW), recorder.mode():
-            warnings.simplefilter("ignore")
+        with quiet(), replaced(_NEW, *_for_meta(optimizer, device)), recorder.mode():
             optimizer.step()
     except Exception as error:
         if Path(traceback.extract_tb(error.__traceback__)[-1].filename).parent != Path(torch.optim.__file__).parent:
@@ -161,25 +158,15 @@ def step(optimizer: Optimizer, recorder: Recorder, device: str) -> None:
 
 
 _NEW = (torch.Tensor, "new", sparse.new)
-_LOCK = RLock()
 _ASKED = ("_get_fused_kernels_supported_devices", "_get_capturable_supported_devices")
 """Functions of torch that list devices: those with fused kernels, and those of which a graph of kernels is captured."""
 
 
-@contextmanager
-def _for_meta(optimizer: Optimizer, device: str) -> Iterator[None]:
-    """Let torch take meta for a device that has kernels of its own where it asks, and give it back as it was."""
+def _for_meta(optimizer: Optimizer, device: str) -> list[Replacement]:
+    """Let torch take meta for a device that has kernels of its own where it asks."""
     modules = {sys.modules[kind.__module__] for kind in type(optimizer).__mro__ if kind.__module__.startswith("torch.")}
     names = _ASKED if device == "cuda" else _ASKED[:1]
-    with _LOCK:
-        before = [(module, name, vars(module)[name]) for module in modules for name in names if name in vars(module)]
-        try:
-            for module, name, listed in before:
-                setattr(module, name, _with_meta(listed))
-            yield
-        finally:
-            for module, name, listed in before:
-                setattr(module, name, listed)
+    return [(module, name, _with_meta) for module in modules for name in names if name in vars(module)]
 
 
 def _with_meta(listed: Callable[..., list[str]]) -> Callable[..., list[str]]:

@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import ceil, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,7 @@ import torch
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from vggcost.load.given_back import owing
 from vggcost.load.layouts import nbytes
 from vggcost.records import ParamRecord
 from vggcost.trace.held import Modules
@@ -129,13 +131,10 @@ _KEPT_IN = {torch.qint8: torch.int8, torch.quint8: torch.uint8, torch.quint4x2: 
 @contextmanager
 def standing(modules: Modules, real: bool) -> Iterator[None]:
     """Let the tensors in packed objects have stand-ins while the context lasts."""
-    before = getattr(_run, "tensors", None)
-    _run.tensors = {hash(packed): (packed, _stand_ins(packed, real)) for packed, _ in packed_in(modules)}
-    _run.real = real
-    try:
+    with owing(partial(setattr, _run, "tensors", getattr(_run, "tensors", None))):
+        _run.tensors = {hash(packed): (packed, _stand_ins(packed, real)) for packed, _ in packed_in(modules)}
+        _run.real = real
         yield
-    finally:
-        _run.tensors = before
 
 
 def _stand_ins(packed: Any, real: bool) -> tuple[torch.Tensor, ...]:

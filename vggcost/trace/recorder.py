@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vggcost.load.aside import drew
 from vggcost.records import FORWARD, FunctionRecord, ModuleRecord, OpRecord, ParamRecord, Shape, StorageRecord
 from vggcost.trace.bounds import Assumed
 from vggcost.trace.deferred import resumed
@@ -286,6 +287,8 @@ class Recorder(Storages):
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
+        if plan.writes:
+            self.spared.before(plan.writes, plan.arguments, args, kwargs, self.ids)
         node = current_node()
         if node is not None and plan.name in FORMULAS and self._made_by(node, args[0]):
             own = in_place_of(func, plan.name, node)
@@ -295,6 +298,8 @@ class Recorder(Storages):
             plan, func, args, kwargs, self.remember, self.assumed, not self.optimizing
         )
         if not seen.steady:
+            if plan.draws and not all(t.is_meta for t in outputs):
+                drew()
             self.unsteady += 1
             self.lazy = self.lazy or plan.name in MARKED
         if self.silent:
@@ -347,7 +352,7 @@ class Recorder(Storages):
         try:
             for tensor in tensors:
                 known = ids.get(tensor.untyped_storage()._cdata)
-                storages.append(self._storage(tensor, position, "buffer") if known is None else known)
+                storages.append(self._foreign(tensor, position) if known is None else known)
         except NotImplementedError:  # some are sparse
             storages = [self._storage(tensor, position, "buffer") for tensor in tensors]
         role = "activation" if phase in FORWARD else "temporary"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,9 @@ import torch
 from torch import nn
 
 from vggcost.errors import one_line
+from vggcost.load.given_back import given_back
+from vggcost.load.quiet import quiet
+from vggcost.load.replaced import replaced
 from vggcost.records import Arguments, InputRecord, Recount
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.deferred import consumed
@@ -24,6 +26,7 @@ from vggcost.trace.wrapped import plain
 __all__ = ["recount"]
 
 
+@given_back()
 def recount(model: nn.Module, arguments: Arguments) -> tuple[Recount, ...]:
     """Run a model in evaluation mode under each counter; it is left as it was.
 
@@ -59,17 +62,18 @@ def _counted(name: str, modules: Modules, arguments: Arguments) -> Recount:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Warnings off, and torch's fast path of attention layers, which hides what it computes from any counter."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
-        torch.backends.mha.set_fastpath_enabled(fast)
+    with (
+        quiet(),
+        replaced(
+            (torch.backends.mha, "get_fastpath_enabled", lambda original: lambda: False),
+            (logging.Logger, "isEnabledFor", _loud),
+        ),
+    ):
+        yield
+
+
+def _loud(original: Any) -> Any:
+    return lambda logger, level: level > logging.WARNING and original(logger, level)
 
 
 Counts = tuple[Counter[tuple[str, str]], int]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
@@ -16,22 +16,23 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.module import (
-    _global_forward_hooks_with_kwargs,
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-)
+from torch.nn.modules import module as torch_modules
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 import vggcost
 from vggcost.errors import InputError, OptionError, TraceError
+from vggcost.load.aside import drew
 from vggcost.load.devices import Devices, asked
+from vggcost.load.given_back import given_back, owing
 from vggcost.load.nested import watching
+from vggcost.load.quiet import quiet
 from vggcost.records import Arguments, GivenRecord, InputRecord, ParamRecord, RunInfo, Trace
 from vggcost.trace.attention import Attention
 from vggcost.trace.autocast import Autocast
 from vggcost.trace.borrow import borrowed
 from vggcost.trace.bounds import ASSUMABLE, Assumed, Endless, Unknowable
 from vggcost.trace.called import Called
+from vggcost.trace.claimed import claimed
 from vggcost.trace.custom import Refusal
 from vggcost.trace.deferred import consumed
 from vggcost.trace.explain import explain, unknowable
@@ -45,7 +46,7 @@ from vggcost.trace.packed import note_packed, record_of
 from vggcost.trace.recomputed import recomputed
 from vggcost.trace.recorder import Recorder
 from vggcost.trace.transforms import needs_gradients, unwatched
-from vggcost.trace.whole import Whole
+from vggcost.trace.whole import whole
 from vggcost.trace.wrapped import noted, plain
 from vggcost.units import did_you_mean, exact, joined
 
@@ -56,6 +57,7 @@ DIFFERENTIATES = "run with gradients on, since its forward differentiates"
 _SET: Any = nn.Module.__setattr__
 
 
+@given_back()
 def trace_model(
     model: nn.Module,
     run: RunInfo,
@@ -156,6 +158,7 @@ def converted(record: InputRecord, dtype: str) -> InputRecord:
     return replace(record, dtype=dtype) if dtype and record.dtype.startswith(("float", "bfloat")) else record
 
 
+@given_back()
 def outputs_of(model: nn.Module, method: str, arguments: Arguments) -> Any:
     """Run one method of a model, or of a layer of it, on meta and return what it returns; nothing is recorded.
 
@@ -165,7 +168,7 @@ def outputs_of(model: nn.Module, method: str, arguments: Arguments) -> Any:
     """
     modules = inside(model)
     recorder = Recorder(modules)
-    with borrowed(modules), watched(recorder, False, Attention("auto", "cpu")), recorder.muted():
+    with claimed(modules), borrowed(modules), watched(recorder, False, Attention("auto", "cpu")), recorder.muted():
         passed, _ = made(arguments)
         model.eval()
         return consumed(attrgetter(method)(model)(*passed.args, **passed.kwargs))
@@ -236,6 +239,7 @@ def made(arguments: Arguments, real: bool = False) -> tuple[Arguments, list[torc
     """Put a tensor in the place of every record, and list them; on meta, or on the CPU if real or with kept values."""
     tensors: list[torch.Tensor] = []
     if real:
+        drew()
         torch.default_generator.manual_seed(0)
 
     def tensor(record: InputRecord) -> torch.Tensor:
@@ -346,35 +350,41 @@ def watched(recorder: Recorder, training: bool, attention: Attention) -> Iterato
     """Feed a recorder with all that happens."""
     devices = Devices(here(recorder), recorder.asked)
     called, layers = Called(recorder, attention, devices), Layers(recorder, attention)  # which look for other modes
-    handles = [
-        register_module_forward_pre_hook(recorder.enter),
-        register_module_forward_hook(recorder.leave, with_kwargs=True, always_call=True),
-    ]
     kept = torch.autograd.graph.saved_tensors_hooks(recorder.pack, lambda tensor: tensor)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a model's warnings about data do not concern shapes
-            with (
-                watching(),
-                torch.set_grad_enabled(training),
-                Whole(),
-                kept if training else nullcontext(),  # without a backward pass there is nothing to keep for it
-                devices.answering(),
-                unwatched(recorder.pack, recorder.spans),
-                recomputed(recorder),
-                transformed(recorder),
-                recorder.mode(),
-                HigherOrder(recorder),
-                nullcontext() if recorder.assumed.real else Autocast(attention.device),
-                called,
-                attention,
-                layers,
-            ):
-                yield
-    finally:
-        for handle in handles:
-            handle.remove()
-            _global_forward_hooks_with_kwargs.pop(handle.id, None)  # which torch leaves there
+    with owing(partial(_unhook, recorder)):
+        register_module_forward_pre_hook(recorder.enter)
+        register_module_forward_hook(recorder.leave, with_kwargs=True, always_call=True)
+        with (
+            quiet(),  # a model's warnings about data do not concern shapes
+            watching(),
+            torch.set_grad_enabled(training),
+            whole(),
+            kept if training else nullcontext(),  # without a backward pass there is nothing to keep for it
+            devices.answering(),
+            unwatched(recorder.pack, recorder.spans),
+            recomputed(recorder),
+            transformed(recorder),
+            recorder.mode(),
+            HigherOrder(recorder),
+            nullcontext() if recorder.assumed.real else Autocast(attention.device),
+            called,
+            attention,
+            layers,
+        ):
+            yield
+
+
+def _unhook(recorder: Recorder) -> None:
+    """Take a recorder's hooks of all modules away."""
+    for hooks in (torch_modules._global_forward_pre_hooks, torch_modules._global_forward_hooks):
+        for key, hook in list(hooks.items()):
+            if getattr(hook, "__self__", None) is recorder:
+                for also in (
+                    torch_modules._global_forward_hooks_with_kwargs,
+                    torch_modules._global_forward_hooks_always_called,
+                ):
+                    also.pop(key, None)
+                hooks.pop(key, None)
 
 
 def _is_ours(error: BaseException) -> bool:

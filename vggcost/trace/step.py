@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from vggcost.errors import OptionError, TraceError
+from vggcost.load.given_back import given_back
 from vggcost.records import Arguments, ParamRecord, RunInfo, Step, Trace
 from vggcost.trace import optimizers
 from vggcost.trace.attention import KERNELS, Attention
@@ -36,6 +37,7 @@ from vggcost.units import joined
 __all__ = ["check_trainable", "trace_step"]
 
 
+@given_back()
 def trace_step(
     model: nn.Module,
     run: RunInfo,

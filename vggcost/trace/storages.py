@@ -11,6 +11,7 @@ import torch
 
 from vggcost.load.layouts import parts
 from vggcost.records import OpRecord
+from vggcost.trace.spared import Spared
 
 __all__ = ["OUTSIDE", "Storage", "Storages"]
 
@@ -49,6 +50,7 @@ class Storages:
     storages: list[Storage] = field(default_factory=list, init=False)
     stack: list[int] = field(default_factory=lambda: [OUTSIDE], init=False)
     ids: dict[int, int] = field(default_factory=dict, init=False)
+    spared: Spared = field(default_factory=Spared, init=False)
     _kept: list[Any] = field(default_factory=list, init=False)
     _reuse: list[_Reuse] = field(default_factory=list, init=False)
 
@@ -93,6 +95,11 @@ class Storages:
         record.ref = weakref.ref(storage, self._death(key, record))
         self.storages.append(record)
         return position
+
+    def _foreign(self, tensor: torch.Tensor, module: int) -> int:
+        """Note a tensor that was there before the run, though nobody handed it over."""
+        self.spared.foreign.add(tensor.untyped_storage()._cdata)
+        return self._storage(tensor, module, "buffer")
 
     def _sparse(self, tensor: torch.Tensor, module: int, role: str) -> int:
         """Note a sparse tensor as the storage of its entries, to which its indices belong if they are new."""

@@ -6,11 +6,14 @@ import copy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
+from vggcost.load.given_back import lock, owing
+from vggcost.trace.claimed import claimed
 from vggcost.trace.held import Modules, inside, kept
 from vggcost.trace.packed import noted_weights
 
@@ -81,21 +84,28 @@ def plain(model: nn.Module) -> Iterator[Modules]:
     if isinstance(model, _SCRIPTED):
         model = _cloned(model)
     modules = inside(model)
+    with _room(nested(modules)), claimed(modules) as waited, _opened(inside(model) if waited else modules) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(modules: Modules) -> Iterator[Modules]:
+    """Let modules run by themselves while the context lasts."""
     each = list({id(module): module for _, module in modules}.values())
     odd = [m for m in each if isinstance(m, (*_PARALLEL, _SCRIPTED)) or _is_sharded(m)]
-    with _room(nested(modules)):
-        if not odd:
-            yield modules
-            return
-        classes = [(module, type(module)) for module in odd if _is_sharded(module)]
-        with kept([module for module in each if not isinstance(module, _SCRIPTED)]):
-            try:
-                for module in each:
-                    _open(module)
-                yield inside(model)
-            finally:
-                for module, kind in classes:
-                    module.__class__ = kind
+    if not odd:
+        yield modules
+        return
+    classes = [(module, type(module)) for module in odd if _is_sharded(module)]
+
+    def undo() -> None:
+        for module, kind in classes:
+            module.__class__ = kind
+
+    with kept([module for module in each if not isinstance(module, _SCRIPTED)]), owing(undo):
+        for module in each:
+            _open(module)
+        yield inside(modules[0][1])
 
 
 def _open(module: nn.Module) -> None:
@@ -128,14 +138,28 @@ def _cloned(module: Any) -> nn.Module:
 @contextmanager
 def _room(depth: int) -> Iterator[None]:
     """Let calls nest as deep as torch's own can without the hooks of a run: each module takes one call more."""
-    before = sys.getrecursionlimit()
-    ours = before + 2 * depth + 200
     if depth < 40:
         yield
         return
-    sys.setrecursionlimit(ours)
-    try:
+    token = object()
+    with owing(partial(_leave, token)):
+        with lock:
+            if not _rooms:
+                _limit[:] = [sys.getrecursionlimit()]
+            _rooms[token] = 2 * depth + 200
+            sys.setrecursionlimit(_limit[0] + max(_rooms.values()))
         yield
-    finally:
-        if sys.getrecursionlimit() == ours:
-            sys.setrecursionlimit(before)
+
+
+_rooms: dict[object, int] = {}
+_limit: list[int] = []
+"""Python's limit before the first of the analyses that overlap."""
+
+
+def _leave(token: object) -> None:
+    with lock:
+        if _limit and sys.getrecursionlimit() == _limit[0] + max(_rooms.values(), default=0):
+            sys.setrecursionlimit(
+                _limit[0] + max([room for one, room in _rooms.items() if one is not token], default=0)
+            )
+        _rooms.pop(token, None)

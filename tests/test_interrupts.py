@@ -1,0 +1,87 @@
+"""An interrupt at any instruction of an analysis leaves the model, the thread and the process as they were."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tests.test_unchanged import unchanged
+from vggcost import VggcostError, analyze, memory
+
+
+class Interrupter:
+    """Raise KeyboardInterrupt at an instruction of this thread, the given one in order; 0: none, which counts them."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.seen = at, 0
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode":
+            self.seen += 1
+            if self.seen == self.at:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return self
+
+
+def interrupted(run: Callable[[], Any], at: int) -> int:
+    """Run something with an interrupt at an instruction, and return how many there were."""
+    stop, before = Interrupter(at), sys.gettrace()
+    sys.settrace(stop)
+    try:
+        run()
+    except KeyboardInterrupt:
+        pass
+    except VggcostError as error:
+        assert isinstance(error.__cause__, KeyboardInterrupt), error
+    finally:
+        sys.settrace(before)
+    return stop.seen
+
+
+class Net(nn.Module):
+    """(N, 3, 8, 8) → (N, 2): layers, attention, a cache, a region of autocast, a transform."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.out = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)
+        self.scale, self.cache = torch.ones(4), {"tables": [torch.arange(4)]}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.conv(x)).flatten(2).transpose(1, 2)
+        with torch.autocast("cpu", torch.bfloat16):
+            x = F.mish(F.scaled_dot_product_attention(x, x, x) @ self.scale.diag())
+        self.cache["last"] = [x]
+        x = torch.vmap(lambda row: row * 2)(x.float())
+        out: torch.Tensor = self.out(x.mean(1))
+        return out
+
+
+RUNS: dict[str, Callable[[nn.Module], Any]] = {
+    "forward": lambda model: analyze(model, "3x8x8"),
+    "backward": lambda model: analyze(model, "3x8x8", mode="training"),
+    "step": lambda model: memory(model, "3x8x8", optimizer="adam"),
+    "loading": lambda model: analyze("tests.test_interrupts:Net", "3x8x8"),
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_an_interrupt_at_any_instruction_leaves_nothing(run: str) -> None:
+    model = Net()
+    model.train()
+    for _ in range(3):
+        RUNS[run](model)
+    count = interrupted(lambda: RUNS[run](model), 0)
+    draw = random.Random(run)
+    for at in [*(draw.randrange(count) for _ in range(60))]:
+        with unchanged(model):
+            interrupted(lambda: RUNS[run](model), at)
