@@ -7,7 +7,6 @@ anew (`schema`), its tensors are made from their description (`payload`), and to
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from vggcost.load.archive import Archive, ArchiveError
 from vggcost.load.expressions import Refused
 from vggcost.load.loaded import Loaded
 from vggcost.load.payload import tensors
+from vggcost.load.quiet import quiet
 from vggcost.load.schema import parse, said
 from vggcost.load.user import where
 from vggcost.records import Arguments, InputRecord
@@ -43,8 +43,7 @@ def load(path: str, options: dict[str, Any]) -> Loaded:
     if not Path(path).is_file():
         raise ModelError(f"{path} is a folder, not a file" if Path(path).is_dir() else f"no such file: {path}")
     try:
-        with Archive.open(path) as archive, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with Archive.open(path) as archive, quiet():
             return _loaded(path, _Parts(archive))
     except ArchiveError as error:
         raise ModelError(f"{path} cannot be read as a program of torch.export: {error}") from error
