@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from vggcost.errors import FileError, ModelError, OptionError, VggcostError
-from vggcost.load.hf_fields import check_fields
 from vggcost.load.given_back import Shared
+from vggcost.load.hf_fields import check_fields
 from vggcost.load.hf_inputs import DefaultInputs
 from vggcost.load.hf_sizes import Sizes
 from vggcost.load.libraries import imported
