@@ -183,6 +183,20 @@ def test_a_region_of_a_gpu_is_honoured_without_one() -> None:
     assert [by_path[f"inner.{i}"] for i in range(4)] == [4 * 16 * 2, 4 * 16 * 4, 4 * 16 * 4, 4 * 4 * 2]
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_what_a_region_of_bfloat16_keeps_for_the_backward_pass(device: str) -> None:
+    """By hand, of (4096, 512) → 2048 → GELU → 512, cross-entropy after the region, as of one of 2 bytes a number.
+
+    In float32 the weights are not kept but there; in bfloat16 the second is, as it was cast.
+    """
+    inner = nn.Sequential(nn.Linear(512, 2048), nn.GELU(), nn.Linear(2048, 512))
+    numbers, targets = 4096 * (512 + 2048 + 2048 + 512), 4096 * 8
+    whole = analyze(inner, "512", batch=4096, mode="training").totals.saved_bytes
+    assert whole == 4 * numbers + targets + 4 == 83_918_852
+    halves = analyze(Region(inner, device, BF16), "512", batch=4096, mode="training").totals.saved_bytes
+    assert halves == 2 * (numbers + 2048 * 512) + targets + 2 == 44_072_962
+
+
 @pytest.mark.parametrize(
     ("op", "inputs", "casts"),
     [

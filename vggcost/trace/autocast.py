@@ -9,7 +9,7 @@ so, and runs the op. So the lists are torch's, ops inside compositions are seen,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from threading import local
 from typing import Any
@@ -45,6 +45,11 @@ _HALF_TO_FLOAT = {"aten::softmax.int": "_softmax", "aten::log_softmax.int": "_lo
 
 _here: Any = local()
 """Of this thread: `running`, the contexts that last, and `casts`, what a probe is found to be cast to."""
+
+
+def _able(_: Callable[..., Any]) -> Callable[..., Any]:
+    """A GPU that is stood for can compute in bfloat16, as all can that torch supports."""
+    return lambda *args, **kwargs: True
 
 
 class _Known(Exception):
@@ -187,7 +192,9 @@ class Autocast:
 
     def _made(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def made(region: Any, device_type: str, *args: Any, **kwargs: Any) -> None:
-            original(region, self._stands(device_type), *args, **kwargs)
+            device = self._stands(device_type)
+            with replaced((torch.cuda, "is_bf16_supported", _able)) if device == "cuda" else nullcontext():
+                original(region, device, *args, **kwargs)
 
         return made
 
