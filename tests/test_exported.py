@@ -660,3 +660,20 @@ def test_the_type_of_an_output_is_not_imported(tmp_path: Path) -> None:
     parts = changed(parts_of(path.read_bytes()), MODEL, lambda said: spec(said, "transformers.Output", '["a", "b"]'))
     path.write_bytes(packed(parts))
     assert analyze(str(path)).totals.macs == MACS
+
+
+@pytest.mark.parametrize("kind", ["fifo", "loop", "device", "long", "nul", "folder", "sparse"])
+def test_what_is_no_ordinary_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 300 + ".pt2" if kind == "long" else "a\0.pt2" if kind == "nul" else "net.pt2")
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind in ("loop", "device"):
+        path.symlink_to(path if kind == "loop" else "/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "sparse":
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    says = {"folder": "is a folder", "sparse": "no zip file"}.get(kind, "no such file")
+    with pytest.raises(ModelError, match=says):
+        analyze(str(path))

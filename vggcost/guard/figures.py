@@ -141,7 +141,8 @@ def saved_table(path: Path, name: str) -> CostTable:
     try:
         return CostTable.from_json(read_file(path).decode("utf-8-sig"))
     except FileError as error:
-        raise FileError(f"{error}; paths start at the document") from None
+        said = str(error).replace(str(path), name)
+        raise FileError(f"{said}; paths start at the document") from None
     except UnicodeDecodeError:
         raise TableError(f"{name}: not text; give a file written by 'vggcost report --format json'") from None
     except TableError as error:

@@ -7,6 +7,7 @@ anew (`schema`), its tensors are made from their description (`payload`), and to
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -40,8 +41,8 @@ def load(path: str, options: dict[str, Any]) -> Loaded:
     """
     if options:
         raise OptionError(f"{path} is an exported program and takes no options, got -k {next(iter(options))}")
-    if not Path(path).is_file():
-        raise ModelError(f"{path} is a folder, not a file" if Path(path).is_dir() else f"no such file: {path}")
+    if not os.path.isfile(path):
+        raise ModelError(f"{path} is a folder, not a file" if os.path.isdir(path) else f"no such file: {path}")
     try:
         with Archive.open(path) as archive, quiet():
             return _loaded(path, _Parts(archive))
