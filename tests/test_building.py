@@ -336,7 +336,7 @@ def test_partial_rows_and_the_fallback_on_the_command_line(tmp_path: Path) -> No
         encoding="utf-8",
     )
     partial = command("report", "net.py:make", "-i", "4", "--partial", "--format", "csv", cwd=tmp_path)
-    assert partial.returncode == 1
+    assert partial.returncode == 2
     assert "only the rows until the run stopped" in partial.stderr
     assert "\na,Linear" in partial.stdout
     real = command("report", "net.py:make", "-i", "4", "--fallback", "cpu", cwd=tmp_path)

@@ -227,7 +227,7 @@ def test_rows_until_a_run_stopped_are_those_of_the_run(tmp_path: Path) -> None:
     )
     page = tmp_path / "stops.html"
     arguments = [f"{tmp_path}/stops.py:make", "-i", "4", "--partial", "--html", "-o", str(page)]
-    assert CliRunner().invoke(report, arguments, standalone_mode=False).return_value == 1
+    assert CliRunner().invoke(report, arguments, standalone_mode=False).return_value == 2
     said = "Batch and dtype are as they were run: the run stopped before its end."
     assert said in page.read_text(encoding="utf-8")
 

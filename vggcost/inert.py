@@ -27,7 +27,8 @@ _UNSEEN = (
 )
 # A runner of jobs takes a line that begins with :: for a command, and ##[ anywhere.
 _ACTS = re.compile(rf"[{_UNSEEN}\ufe00-\ufe0f]|(?:^|(?<=\s))::|(?<=#)#(?=\[)")
-_ACTS_IN_LINES = re.compile(rf"(?![\n\t])[{_UNSEEN}]|^[^\S\n]*::|(?<=#)#(?=\[)", re.MULTILINE)
+_RAW = re.compile(rf"[{_UNSEEN}]".replace("\x00-\x1f", "\x00-\x08\x0b-\x1f"))
+_ACTS_IN_LINES = re.compile(rf"{_RAW.pattern}|^[^\S\n]*::|(?<=#)#(?=\[)", re.MULTILINE)
 
 
 def _written(found: re.Match[str]) -> str:
@@ -90,7 +91,8 @@ def inert_lines(text: str) -> str:
         >>> inert_lines("a\x9b\n ::error::b")
         'a\\u009b\n \\u003a:error::b'
     """
-    return _ACTS_IN_LINES.sub(_written, text)
+    found = "::" in text or "##[" in text or _RAW.search(text)  # most text has none of them, which is found fast
+    return _ACTS_IN_LINES.sub(_written, text) if found else text
 
 
 def one_line_of(text: str) -> str:

@@ -119,6 +119,7 @@ class _Session:
         """Return what a model costs, and why that is too much; empty if it is not."""
         from vggcost._guard import measure
         from vggcost.guard import check_model, failure_text, limits_of, update_baseline
+        from vggcost.inert import inert
 
         project, baseline = self._project(item.path.parent)
         spec = _spec(project, model, inputs, name, run)
@@ -138,7 +139,7 @@ class _Session:
         checked = check_model(before, entry, bounds, f"pytest --vggcost-lock {shlex.quote(item.nodeid)}")
         failed = checked.outcome not in ("pass", "improved")
         item.user_properties.extend((_NOTE, f"{spec.name}: {note}") for note in (*notes, *checked.notes))
-        return entry.table, failure_text(checked) if failed else ""
+        return entry.table, failure_text(inert(checked)) if failed else ""
 
     def _project(self, folder: Path) -> tuple[Project, Baseline]:
         """Read the configuration nearest to a folder, or without one that of pytest's root, and its baseline, once."""

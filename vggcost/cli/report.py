@@ -40,7 +40,7 @@ _TEMPLATES = ("html", "markdown", "latex")
     "--fallback", metavar="cpu", default="", help="Where the model cannot run on meta, run it on real CPU tensors."
 )
 @click.option("--dtype", default="", help="float32, float16, bfloat16 or float64.  [default: as the model has it]")
-@click.option("--partial", is_flag=True, help="Where the run stops, report the rows until there; exit status 1.")
+@click.option("--partial", is_flag=True, help="Where the run stops, report the rows until there; exit status 2.")
 @mode_option
 @loss_option
 @convention_option
@@ -143,7 +143,7 @@ def report(
     if unknown:
         ops = ", ".join(op for op, _ in unknown)
         complain(f"vggcost: {len(unknown)} unknown to convention {table.convention.name}, counted as 0: {ops}")
-    return 1 if stopped or (strict and unknown) else 0
+    return 2 if stopped else 1 if strict and unknown else 0
 
 
 def read_options(pairs: tuple[str, ...]) -> dict[str, Any]:

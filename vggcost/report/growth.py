@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from math import ceil
 
 from vggcost.records import CostTable, Extent
 from vggcost.report.view import layer_name
@@ -73,5 +74,5 @@ def _round(most: int) -> list[int]:
 
 def _named(names: list[str], step: float) -> list[tuple[int, str]]:
     """The names that there is room for, the first and others at even distances."""
-    every = max(1, -(-92 // int(step or 1)) if step < 92 else 1)
+    every = max(1, ceil(92 / (int(step) if step >= 1 else step or 1)))
     return [(i, name if len(name) <= 16 else "…" + name[-15:]) for i, name in enumerate(names) if i % every == 0]
