@@ -120,7 +120,7 @@ def either(*kinds: Kind) -> Kind:
     tests = [kind.fits for kind in kinds]
 
     def fits(value: Any) -> bool:
-        for test in tests:  # faster than any()
+        for test in tests:  # noqa: SIM110 - faster than any()
             if test(value):
                 return True
         return False
