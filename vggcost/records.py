@@ -336,7 +336,7 @@ class Coverage:
 
     @property
     def sized(self) -> tuple[Assumption, ...]:
-        """What was assumed that figures may depend on: all but that checks pass, which would have ended the run."""
+        """The assumptions that figures may depend on, which are all but that checks pass, which would have ended the run."""
         return tuple(item for item in self.assumed if item.op != CHECK)
 
 

@@ -44,7 +44,7 @@ _TEMPLATES = ("html", "markdown", "latex")
 @mode_option
 @loss_option
 @convention_option
-@click.option("--depth", type=click.IntRange(min=1), help="Fold layers nested deeper than this.")
+@click.option("--depth", type=click.IntRange(1, 10**6), help="Fold layers nested deeper than this.")
 @click.option(
     "--format", "format_", type=click.Choice(_FORMATS), default=None, help="Form of the report.  [default: table]"
 )

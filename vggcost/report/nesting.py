@@ -38,7 +38,7 @@ def cut(path: str, depth: int) -> str:
         >>> cut("a.b.c", 2), cut("a", 2)
         ('a.b', 'a')
     """
-    return ".".join(path.split(".", depth)[:depth])
+    return ".".join(path.split(".", min(depth, len(path)))[:depth])
 
 
 def shared(one: str, other: str) -> int:

@@ -127,7 +127,7 @@ def fold(table: CostTable, depth: int | None) -> tuple[LayerCost, ...]:
     kinds = dict(table.containers)
     groups: dict[tuple[str, int], list[LayerCost]] = {}
     for layer in table.layers:
-        parts = layer.path.split(".", depth)
+        parts = layer.path.split(".", min(depth, len(layer.path)))  # which no C integer need hold
         path = ".".join(parts[:depth])
         # Calls of one layer stay apart; what is folded into a container is one row.
         key = (path, 0) if len(parts) > depth or path in kinds else (layer.path, layer.call)

@@ -59,7 +59,8 @@ def _checked(row: Any) -> Row:
 
 def _parquet_rows(path: Path) -> list[Row]:
     return [
-        _checked({name: _int(value) for name, value in row.items()}) for row in _pyarrow().read_table(path).to_pylist()
+        _checked({name: _int(value) for name, value in row.items()})
+        for row in _pyarrow().read_table(io.BytesIO(read_file(path, 2**31))).to_pylist()
     ]
 
 
