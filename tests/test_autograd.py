@@ -13,7 +13,7 @@ from torch import nn
 from tests.ops import Of, run
 from tests.reality import cross_entropy, real_step
 from vggcost import CostTable, VggcostError, analyze, memory
-from vggcost.trace.whole import WHOLE, Whole
+from vggcost.trace.whole import WHOLE, whole
 
 
 class After(nn.Module):
@@ -113,7 +113,7 @@ def test_torch_is_as_it_was_after_a_run() -> None:
     with pytest.raises(VggcostError):
         analyze(net, "5", mode="training")
     assert tables() == before
-    with Whole():
+    with whole():
         analyze(net, "4", mode="training")
         during = tables()
         assert during != before
@@ -126,7 +126,7 @@ def test_runs_of_several_threads_share_it() -> None:
     before, inside, leave = tables(), threading.Event(), threading.Event()
 
     def other() -> None:
-        with Whole():
+        with whole():
             inside.set()
             leave.wait(10)
 

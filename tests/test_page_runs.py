@@ -61,7 +61,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize(
     ("make", "inputs", "most"),
     [(plain, "4", 10), (Once, "4", 17), (Recurrent, "5x4", 12)],
-    ids=str,
+    ids=("plain", "once", "recurrent"),
 )
 def test_figures_at_another_batch_are_those_of_a_run_of_their_own(
     make: Callable[[], nn.Module], inputs: str, most: int, steps: list[str]
