@@ -44,7 +44,10 @@ def cache_of_user() -> Cache | None:
         return Cache(Path(given))
     variable, below_home = _BASES.get(sys.platform, _XDG)
     base = os.environ.get(variable, "")
-    return Cache((Path(base) if os.path.isabs(base) else Path.home() / below_home) / "vggcost")
+    home = os.path.expanduser("~")
+    if not os.path.isabs(base) and not os.path.isabs(home):  # a user whom the system does not know
+        return None
+    return Cache((Path(base) if os.path.isabs(base) else Path(home) / below_home) / "vggcost")
 
 
 @dataclass(frozen=True, slots=True)
