@@ -70,7 +70,7 @@ def test_tables_that_wrote_0_are_read(tables: dict[str, CostTable]) -> None:
         line.update(dict.fromkeys(OF_TRAINING, 0))
     assert CostTable.from_json(json.dumps(data)) == table
     data["layers"][0]["saved_bytes"] = 8
-    with pytest.raises(VggcostError, match="saved_bytes of a run in inference"):
+    with pytest.raises(VggcostError, match="saved_bytes of a run that does not tell it"):
         CostTable.from_json(json.dumps(data))
 
 

@@ -57,21 +57,25 @@ def test_the_first_call_of_a_process_tells_the_same() -> None:
     assert done.stdout.split() == ["True", "False"], done.stderr
 
 
+FOUND: list[Any] = []
+"""What runs tell: a list that a closure of theirs held would be given back as it was."""
+
+
 def test_an_analysis_inside_another_is_a_run_of_its_own() -> None:
     inner_alone, alone = analyze(normalised(), "3x8x8"), analyze(nn.Sequential(nn.Linear(8, 8), nn.ReLU()), "8")
-    found: list[Any] = []
+    FOUND.clear()
     other = normalised()
     outer = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
 
     def look(*_: object) -> None:
-        found.append(analyze(other, "3x8x8"))
-        found.append(analyze("vgg-f"))
+        FOUND.append(analyze(other, "3x8x8"))
+        FOUND.append(analyze("vgg-f"))
 
     outer[0].register_forward_hook(look)
     table = analyze(outer, "8")
     assert scrubbed(table) == scrubbed(alone)
-    assert scrubbed(found[0]) == scrubbed(inner_alone)
-    assert found[1].totals == analyze("vgg-f").totals
+    assert scrubbed(FOUND[0]) == scrubbed(inner_alone)
+    assert FOUND[1].totals == analyze("vgg-f").totals
 
 
 def test_a_forward_may_analyse_itself_and_attention() -> None:
@@ -86,14 +90,14 @@ def test_a_forward_may_analyse_itself_and_attention() -> None:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             shape = "x".join(map(str, x.shape[1:]))
-            totals.append((analyze(self.attention, shape).totals.macs, memory(self.linear, "8").peak.bytes))
+            FOUND.append((analyze(self.attention, shape).totals.macs, memory(self.linear, "8").peak.bytes))
             return self.attention(x)
 
-    totals: list[tuple[int, int]] = []
+    FOUND.clear()
     table = analyze(Curious(), "2x6x4")
     macs = 2 * 2 * 6 * 6 * 4
     assert table.totals.macs == macs
-    assert totals == [(macs, memory(nn.Linear(8, 8), "8").peak.bytes)]
+    assert [(macs, memory(nn.Linear(8, 8), "8").peak.bytes)] == FOUND
 
 
 def test_layers_that_run_in_another_thread_are_not_of_the_model() -> None:

@@ -415,7 +415,7 @@ def test_names_are_text(folder: Path, browser: Any) -> None:
     html5lib.HTMLParser(strict=True).parse(path.read_text(encoding="utf-8"))
     with opened(browser, path) as found:
         assert [row[0] for row in rows_of(found, ".summary")] == [kind.__name__ for kind in kinds]
-        assert [row[1] for row in rows_of(found, ".pair")] == list(evil)
+        assert [row[1] for row in rows_of(found, ".pair")] == [name.replace("\u202e", r"\u202e") for name in evil]
         for kind in kinds:
             found.page.locator("button.pick").nth(kinds.index(kind)).click()
             fragment = found.fragment()

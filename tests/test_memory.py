@@ -270,7 +270,7 @@ def test_every_format(format_: str) -> None:
         ("memory vgg16 --optimizer sgd --optimizer-option lr=-1", "optimizer sgd: Invalid learning rate"),
         ("memory vgg16 --optimizer sgd --optimizer-option speed=1", "unexpected keyword argument"),
         ("memory vgg16 --dtype float8", "unknown dtype"),
-        ("memory vgg16 --accumulate 0", "1 or more"),
+        ("memory vgg16 --accumulate 0", "from 1 to 10,000"),
         ("memory vgg16 --device tpu", "choose cpu or cuda"),
         ("memory vgg16 --freeze *", "every parameter is frozen"),
         ("memory vgg16 -b 0", "1 or more"),

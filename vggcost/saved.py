@@ -10,6 +10,7 @@ from vggcost.errors import TableError
 from vggcost.inert import as_json
 from vggcost.reading import loads
 from vggcost.records import (
+    OF_RUN,
     OF_TRAINING,
     SCHEMA,
     SUMMED,
@@ -94,16 +95,17 @@ _PLAIN = either(number(-MOST), text, truth, decimal, maybe(text))
 _EXTENT = either(_COUNT, each(_COUNT), maybe(_COUNT))
 _TOTALS = dict.fromkeys(SUMMED, maybe(_COUNT))
 _PRICES = named(text)
+_TOLD_BY_RUNS = (*OF_RUN, *OF_TRAINING)
 
 TABLE = fields_of(
     {
         "schema": number(),
-        "weight_layers": _COUNT,
+        "weight_layers": maybe(_COUNT),
         "run": fields_of(
             {
                 **dict.fromkeys(("model", "title", "source", "command"), text), "aliases": _TEXTS, "versions": named(text),
                 "inputs": each(fields_of({"name": text, "shape": each(_COUNT), "dtype": text})), "batch": number(1),
-                "mode": one_of("inference", "training"),
+                "mode": one_of("inference", "training", "parameters"),
             },
             dict.fromkeys(("loss", "note", "device"), text) | dict.fromkeys(("param_dtypes", "buffer_dtypes"), _TEXTS),
         ),
@@ -123,7 +125,8 @@ TABLE = fields_of(
         ),
         "containers": named(text),
         "totals": fields_of(
-            {name: kind for name, kind in _TOTALS.items() if name not in OF_TRAINING}, dict.fromkeys(OF_TRAINING, maybe(_COUNT))
+            {name: kind for name, kind in _TOTALS.items() if name not in _TOLD_BY_RUNS},
+            dict.fromkeys(_TOLD_BY_RUNS, maybe(_COUNT)),
         ),
         "memory": each(
             fields_of({"definition": text, "elements": maybe(_COUNT), "bytes": maybe(_COUNT), "note": text})

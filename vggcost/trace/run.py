@@ -298,9 +298,9 @@ def explained(model: nn.Module, run: RunInfo, arguments: Arguments, recorder: Re
         error.trace = trace_of(recorder, recorder.params, run, arguments) if recorder is not None else None
         raise error from stop
     except BaseException as error:  # sys.exit() too
-        stop = _interrupt(error)
-        if stop is not None:
-            raise stop from None
+        hidden = _interrupt(error)
+        if hidden is not None:
+            raise hidden from None
         if not isinstance(error, (Refusal, Endless)) and _is_ours(error):
             raise  # a mistake of vggcost's must not pass for one of the model's
         raise TraceError(explain(error, model, run, arguments)) from error
