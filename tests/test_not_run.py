@@ -137,6 +137,8 @@ NET = "from torch import nn\n\n\ndef make(n=4):\n    return nn.ModuleList([nn.Li
     ("words", "status", "said"),
     [
         ("report NET", 0, "parameters only"),
+        ("compare NET vgg16", 0, "VGG-D"),
+        ("compare NET vgg16 --html", 2, "or compare the parameters with --format table"),
         ("report NET --html -o page.html", 0, "page.html"),
         ("report vgg16 -i none", 0, "138,357,544"),
         ("diff a.json b.json", 0, "params"),

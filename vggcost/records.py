@@ -281,7 +281,7 @@ def told(value: int | None) -> int:
     return value
 
 
-NOT_RUN = "the model was not run, so that only its parameters are known; give what goes in with -i"
+NOT_RUN = "the model was not run, so that only its parameters are known; give a model with a forward, and what goes in with -i"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from vggcost.records import CostTable, told
+from vggcost.errors import InputError
+from vggcost.records import NOT_RUN, CostTable, told
 from vggcost.report.blocks import blocks_of, grid, heading, shares
 from vggcost.report.compare_data import data_of, mode_of, pair_of, pair_rows, titles
 from vggcost.report.compare_text import cell, error, headers
@@ -28,6 +29,9 @@ def compare_html(comparison: Comparison) -> str:
     rows = comparison.rows
     tables = [comparison.tables[row.at] for row in rows]
     names = titles([row.title for row in rows])
+    for name, table in zip(names, tables, strict=True):
+        if table.totals.macs is None:
+            raise InputError(f"{name}: {NOT_RUN}, or compare the parameters with --format table")
     first = tables[0]
     left, right = pair_of(comparison)
     alike = len(tables) > 1
