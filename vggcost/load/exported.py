@@ -15,11 +15,11 @@ from typing import Any
 
 from vggcost.errors import ModelError, OptionError, one_line
 from vggcost.load.archive import Archive, ArchiveError
+from vggcost.load.export_schema import parse, said
 from vggcost.load.expressions import Refused
 from vggcost.load.loaded import Loaded
 from vggcost.load.payload import tensors
 from vggcost.load.quiet import quiet
-from vggcost.load.schema import parse, said
 from vggcost.load.user import where
 from vggcost.records import Arguments, InputRecord
 

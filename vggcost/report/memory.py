@@ -26,7 +26,7 @@ _MEANINGS = {
     "saved": "kept by autograd for the backward pass",
     "activation": "outputs that nothing keeps",
     "temporary": "gradients of activations and other passing tensors",
-    "scratch": "inside a kernel of the CPU's library",
+    "scratch": "inside an op of the CPU",
 }
 
 

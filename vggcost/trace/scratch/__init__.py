@@ -1,7 +1,8 @@
-"""Memory that lives only inside an op: what a CPU's library takes, and what every device makes.
+"""Memory that lives only inside an op: what the CPU's ops take, and what every device makes.
 
 A step is seen op by op; what an op allocates and frees within itself is worked out here from its
-arguments. Of a kernel of the CPU it is said as such (the role `scratch`), and not taken for another
+arguments: what oneDNN and torch's own kernels take, and copies of operands that lie in another order or
+are of another dtype. Of the CPU it is said as such (the role `scratch`), and not taken for another
 device. Tensors that the op makes on every device are `temporary`, like any other.
 """
 
@@ -16,7 +17,7 @@ import torch
 from vggcost.trace.recurrent import backward_scratch as lstm_backward
 from vggcost.trace.recurrent import forward_scratch as lstm_forward
 from vggcost.trace.scratch import attention, convolution, deformable
-from vggcost.trace.scratch.casts import REDUCING, casts, reduced
+from vggcost.trace.scratch.casts import SUMMING, casts, summed
 from vggcost.trace.scratch.products import FIRST, copies
 
 __all__ = ["Inside"]
@@ -67,4 +68,4 @@ class Inside:
             return "scratch", _ON_CPU[name](self.threads, *args)
         if outputs and pointwise:
             return "scratch", casts(name, args, outputs[0])
-        return ("scratch", reduced(name, args, outputs[0])) if outputs and name in REDUCING else ("", 0)
+        return ("scratch", summed(name, args, outputs[0])) if outputs and name in SUMMING else ("", 0)

@@ -14,13 +14,15 @@ from typing import Any
 
 import torch
 
-__all__ = ["REDUCING", "casts", "reduced"]
+__all__ = ["SUMMING", "casts", "summed"]
 
 _MASKED = {"aten.where": 1}
 """Ops with a mask that is read as it is, and where the operands begin."""
 _COPIES = ("aten.copy_", "aten._to_copy", "aten.fill_", "aten.masked_fill", "aten.masked_fill_")
 _SUMS = frozenset(f"aten.{name}" for name in "sum prod nansum mean cumsum cumprod linalg_vector_norm".split())
 _TESTS = ("aten.any", "aten.all")
+SUMMING = _SUMS | frozenset(_TESTS)
+"""Ops that add up, or test, all that they are given."""
 _HALVES = (torch.float16, torch.bfloat16)
 _BYTES = (torch.bool, torch.uint8)
 
@@ -51,12 +53,12 @@ def casts(name: str, args: Sequence[Any], output: torch.Tensor) -> int:
     return sum(_bytes(tensor, common) for tensor in taken if tensor.dim() and tensor.dtype != common)
 
 
-def reduced(name: str, args: Sequence[Any], output: torch.Tensor) -> int:
+def summed(name: str, args: Sequence[Any], output: torch.Tensor) -> int:
     """Bytes of the copy of what is added up, in the dtype of the sum.
 
     Example:
         >>> mask = torch.empty(8, dtype=torch.bool, device="meta")
-        >>> reduced("aten.sum", (mask,), mask.sum())
+        >>> summed("aten.sum", (mask,), mask.sum())
         64
     """
     given = args[0]
@@ -65,9 +67,6 @@ def reduced(name: str, args: Sequence[Any], output: torch.Tensor) -> int:
     if name == "aten.mean" and output.dtype in _HALVES:
         return _bytes(given, torch.float32)
     return 0 if given.dtype == output.dtype else _bytes(given, output.dtype)
-
-
-REDUCING = _SUMS | frozenset(_TESTS)
 
 
 def _bytes(tensor: torch.Tensor, dtype: torch.dtype) -> int:
