@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import random
 import sys
 from collections.abc import Callable
@@ -85,3 +87,38 @@ def test_an_interrupt_at_any_instruction_leaves_nothing(run: str) -> None:
     for at in [*(draw.randrange(count) for _ in range(60))]:
         with unchanged(model):
             interrupted(lambda: RUNS[run](model), at)
+
+
+class Closing(Interrupter):
+    """The same, at an instruction with which modes that were taken off are put on again."""
+
+    def __call__(self, frame: FrameType, event: str, arg: Any) -> Any:
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        outer = frame.f_back
+        closes = frame.f_code.co_name == "__exit__" and outer is not None and outer.f_code.co_name == "_past_modes"
+        return super().__call__(frame, event, arg) if closes else self
+
+
+def test_an_interrupt_is_not_hidden_by_what_cannot_be_closed_after_it() -> None:
+    """Where it hits what puts modes on again, those that are taken off next fail: the interrupt is what is raised.
+
+    What it left open is closed at once, and not when the error, which a prompt keeps for the user, is let go.
+    """
+    model, told = Net(), analyze(Net(), "3x8x8")
+    for at in itertools.count(1):
+        stop, kept = Closing(at), []
+        sys.settrace(stop)
+        try:
+            analyze(model, "3x8x8")
+        except KeyboardInterrupt as interrupt:
+            kept.append(interrupt)
+        finally:
+            sys.settrace(None)
+        if stop.seen < at:
+            break
+        assert kept, at
+        kept.clear()
+        gc.collect()
+        assert torch._C._len_torch_dispatch_stack() == torch._C._len_torch_function_stack() == 0, at
+    assert at > 20
+    assert analyze(model, "3x8x8").layers == told.layers

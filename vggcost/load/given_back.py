@@ -66,6 +66,13 @@ def owe(undo: Undo) -> None:
         _here.owed.append(undo)
 
 
+def _behind(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those behind it: where an interrupt hits what closes a context, closing another may fail and hide it."""
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
 def shielded(run: Callable[[], T], settle: Undo) -> T:
     """Run something and settle afterwards, whatever happens; an interrupt of the settling begins it anew.
 
@@ -76,9 +83,15 @@ def shielded(run: Callable[[], T], settle: Undo) -> T:
             try:
                 return run()
             except BaseException as error:
-                if not isinstance(error, Exception):  # contexts that it left open end now, and not with its traceback
-                    traceback.clear_frames(error.__traceback__)
-                raise
+                behind = list(_behind(error))
+                stop = next((cause for cause in behind if isinstance(cause, KeyboardInterrupt)), None)
+                if stop is None and isinstance(error, Exception):
+                    raise
+                for cause in behind:  # contexts that it left open end now, and not with its traceback
+                    traceback.clear_frames(cause.__traceback__)
+                if stop is None or stop is error:
+                    raise
+                raise stop from None
             finally:
                 settle()
         finally:

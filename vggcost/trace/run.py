@@ -298,20 +298,9 @@ def explained(model: nn.Module, run: RunInfo, arguments: Arguments, recorder: Re
         error.trace = trace_of(recorder, recorder.params, run, arguments) if recorder is not None else None
         raise error from stop
     except BaseException as error:  # sys.exit() too
-        hidden = _interrupt(error)
-        if hidden is not None:
-            raise hidden from None
         if not isinstance(error, (Refusal, Endless)) and _is_ours(error):
             raise  # a mistake of vggcost's must not pass for one of the model's
         raise TraceError(explain(error, model, run, arguments)) from error
-
-
-def _interrupt(error: BaseException) -> BaseException | None:
-    """Return the interrupt that an error hides: what closes a context may fail where an interrupt hit another one."""
-    cause = error.__context__
-    while cause is not None and not isinstance(cause, KeyboardInterrupt):
-        cause = cause.__context__
-    return cause
 
 
 class Stopped(TraceError):
